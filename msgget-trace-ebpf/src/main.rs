@@ -1,0 +1,27 @@
+//! The kernel program: calls to `msgget` enter through the hooks, [`Call`](msgget_trace_ebpf::Call) records leave through
+//! [`maps::RECORDS`], and what happened on the way is counted in [`maps::COUNTERS`].
+//!
+//! ```text
+//! hook ─► task ─► submit ─► ring
+//! ```
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![allow(internal_features, reason = "core has no stable atomics for a target without compare-and-swap; see slot.rs")]
+
+mod hook;
+mod maps;
+mod slot;
+mod submit;
+mod task;
+
+/// The verifier proves that no panic is reachable; this is what the linker asks for.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Read by the kernel: helpers marked GPL-only answer to this.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
