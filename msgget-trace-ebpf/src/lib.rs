@@ -130,7 +130,11 @@ const _: () = assert!(size_of::<Call>().is_multiple_of(8));
 
 impl Call {
     /// The header a call record carries.
-    pub const HEADER: Header = Header { version: ABI_VERSION, kind: KIND_CALL, size: size_of::<Self>() as u32 };
+    pub const HEADER: Header = Header {
+        version: ABI_VERSION,
+        kind: KIND_CALL,
+        size: size_of::<Self>() as u32,
+    };
 
     /// Copies a record out of the ring. `None` unless `bytes` is exactly one record long; the content is not judged.
     #[must_use]
@@ -181,6 +185,23 @@ pub struct Counters {
     pub canaries: u64,
     /// Forks that `exec` could not follow: the member table was full, so calls of that process are not seen.
     pub follow_full: u64,
+}
+
+impl Counters {
+    /// Both added up, as the CPUs of a host are.
+    #[must_use]
+    pub const fn plus(self, other: &Self) -> Self {
+        Self {
+            seen: self.seen + other.seen,
+            submitted: self.submitted + other.submitted,
+            lost_ring_full: self.lost_ring_full + other.lost_ring_full,
+            not_executed: self.not_executed + other.not_executed,
+            unpaired: self.unpaired + other.unpaired,
+            slot_collisions: self.slot_collisions + other.slot_collisions,
+            canaries: self.canaries + other.canaries,
+            follow_full: self.follow_full + other.follow_full,
+        }
+    }
 }
 
 /// Set by user space before the program is loaded and frozen then: the verifier removes what is switched off.

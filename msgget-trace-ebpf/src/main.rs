@@ -6,8 +6,12 @@
 //! ```
 #![no_std]
 #![no_main]
+#![allow(missing_docs, reason = "the macros of aya make undocumented public items")]
 #![feature(core_intrinsics)]
-#![allow(internal_features, reason = "core has no stable atomics for a target without compare-and-swap; see slot.rs")]
+#![allow(
+    internal_features,
+    reason = "core has no stable atomics for a target without compare-and-swap; see slot.rs"
+)]
 
 mod hook;
 mod maps;

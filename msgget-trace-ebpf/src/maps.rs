@@ -14,8 +14,14 @@ pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::NONE);
 
 /// What to trace.
 #[unsafe(no_mangle)]
-pub(crate) static CONFIG: Global<Config> =
-    Global::new(Config { follow: 0, self_pid: 0, self_pid_ns: 0, canary_key: 0, wake_bytes: 0, read_kernel: 0 });
+pub(crate) static CONFIG: Global<Config> = Global::new(Config {
+    follow: 0,
+    self_pid: 0,
+    self_pid_ns: 0,
+    canary_key: 0,
+    wake_bytes: 0,
+    read_kernel: 0,
+});
 
 /// Records on their way to user space.
 #[map]

@@ -33,7 +33,9 @@ pub(crate) struct Pairing {
 /// Notes that thread `tid` entered the call at `now` (boot clock, ns). True if it evicted another thread's note.
 #[inline(always)]
 pub(crate) fn enter(tid: u32, now: u64) -> bool {
-    let Some(slot) = maps::SLOTS.get_ptr_mut(tid & (SLOTS - 1)) else { return false };
+    let Some(slot) = maps::SLOTS.get_ptr_mut(tid & (SLOTS - 1)) else {
+        return false;
+    };
     let tag = u64::from(tid >> SLOT_BITS);
     // SAFETY: array elements are 8-byte aligned and live as long as the map; both words are only accessed atomically
     // or by single aligned loads.
@@ -56,7 +58,9 @@ pub(crate) fn enter(tid: u32, now: u64) -> bool {
 #[inline(always)]
 pub(crate) fn exit(tid: u32, now: u64) -> Pairing {
     let unpaired = |how| Pairing { how, enter_ns: 0 };
-    let Some(slot) = maps::SLOTS.get_ptr_mut(tid & (SLOTS - 1)) else { return unpaired(EVICTED) };
+    let Some(slot) = maps::SLOTS.get_ptr_mut(tid & (SLOTS - 1)) else {
+        return unpaired(EVICTED);
+    };
     let tag = u64::from(tid >> SLOT_BITS);
     // SAFETY: as in `enter`.
     unsafe {
@@ -66,7 +70,10 @@ pub(crate) fn exit(tid: u32, now: u64) -> Pairing {
             // Fails only if we are being evicted this instant; the note was read before, so nothing is lost.
             atomic_cxchg::<u64, ORDER, ORDER>(entered, noted, 0);
             let elapsed = now.wrapping_sub(noted) & TIME_MASK;
-            return Pairing { how: PAIRED, enter_ns: now.wrapping_sub(elapsed) };
+            return Pairing {
+                how: PAIRED,
+                enter_ns: now.wrapping_sub(elapsed),
+            };
         }
         if core::ptr::read_volatile(evicted) & (1 << tag) != 0 {
             atomic_and::<u64, u64, ORDER>(evicted, !(1 << tag));

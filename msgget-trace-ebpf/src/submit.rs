@@ -20,7 +20,11 @@ const STRIDE: u64 = size_of::<Call>() as u64 + 8;
 pub(crate) fn submit(call: &Call) {
     let wake = u64::from(frozen!(CONFIG.wake_bytes));
     let waiting = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
-    let flags = if waiting >= wake && waiting < wake + 4 * STRIDE { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+    let flags = if waiting >= wake && waiting < wake + 4 * STRIDE {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    };
     let sent = RECORDS.output::<Call>(call, u64::from(flags)).is_ok();
     maps::count(|counters| {
         counters.seen += 1;

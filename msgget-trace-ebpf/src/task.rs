@@ -9,8 +9,8 @@ use aya_ebpf::{
     Global,
     bindings::task_struct,
     helpers::{
-    bpf_get_current_cgroup_id, bpf_get_smp_processor_id, bpf_probe_read_kernel,
-    generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+        bpf_get_current_cgroup_id, bpf_get_smp_processor_id, bpf_probe_read_kernel,
+        generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
     },
 };
 use msgget_trace_ebpf::{ABSENT, Call};
@@ -23,10 +23,16 @@ const UPID_BYTES: u32 = 16;
 /// One word of a global that user space froze; loading the whole structure would cost an instruction for every field.
 macro_rules! frozen {
     (CONFIG.$field:ident) => {
-        $crate::task::frozen_word(&raw const $crate::maps::CONFIG, core::mem::offset_of!(msgget_trace_ebpf::Config, $field))
+        $crate::task::frozen_word(
+            &raw const $crate::maps::CONFIG,
+            core::mem::offset_of!(msgget_trace_ebpf::Config, $field),
+        )
     };
     (OFFSETS.$field:ident) => {
-        $crate::task::frozen_word(&raw const $crate::maps::OFFSETS, core::mem::offset_of!(msgget_trace_ebpf::Offsets, $field))
+        $crate::task::frozen_word(
+            &raw const $crate::maps::OFFSETS,
+            core::mem::offset_of!(msgget_trace_ebpf::Offsets, $field),
+        )
     };
 }
 pub(crate) use frozen;
@@ -188,7 +194,12 @@ impl Task {
         // SAFETY: the task is the current one; the helper (Linux 5.15) returns its saved registers, never null.
         let regs = Object(unsafe { bpf_task_pt_regs(self.0.0.cast_mut().cast::<task_struct>()) } as *const u8);
         // SAFETY: registers are 8 bytes wide; the kernel, too, takes the low half of each (SYSCALL_DEFINE2(msgget)).
-        unsafe { (regs.load::<u64>(at!(regs_arg0)) as i32, regs.load::<u64>(at!(regs_arg1)) as i32) }
+        unsafe {
+            (
+                regs.load::<u64>(at!(regs_arg0)) as i32,
+                regs.load::<u64>(at!(regs_arg1)) as i32,
+            )
+        }
     }
 
     /// The whole record of a call that this task, the current one, is leaving.
@@ -203,7 +214,11 @@ impl Task {
             let namespaces = task.follow(at!(task_nsproxy));
             let credentials = task.follow(at!(task_cred));
             let pid_namespace = self.pid_namespace();
-            let nodename = if namespaces.0.is_null() { [0; 16] } else { namespaces.follow(at!(nsproxy_uts)).get_bytes(at!(uts_nodename)) };
+            let nodename = if namespaces.0.is_null() {
+                [0; 16]
+            } else {
+                namespaces.follow(at!(nsproxy_uts)).get_bytes(at!(uts_nodename))
+            };
             Call {
                 header: Call::HEADER,
                 enter_ns: pairing.enter_ns,
@@ -251,7 +266,10 @@ impl Task {
         unsafe {
             let pid = self.0.follow(at!(task_thread_pid));
             let level = pid.get(at!(pid_level));
-            PidNamespace { level, inum: upid(pid, level).1 }
+            PidNamespace {
+                level,
+                inum: upid(pid, level).1,
+            }
         }
     }
 
@@ -289,7 +307,10 @@ fn upid(pid: Object, level: u32) -> (u32, u32) {
     // SAFETY: an int and a pointer; by address only what lies inside the array, whose length is `level + 1`.
     unsafe {
         if level == 0 {
-            return (pid.load(at!(pid_numbers) + at!(upid_nr)), pid.get_via(at!(pid_numbers) + at!(upid_ns), at!(pid_inum)));
+            return (
+                pid.load(at!(pid_numbers) + at!(upid_nr)),
+                pid.get_via(at!(pid_numbers) + at!(upid_ns), at!(pid_inum)),
+            );
         }
         if frozen!(CONFIG.read_kernel) == 0 {
             return (0, 0);

@@ -1,1 +1,28 @@
-//! x
+//! msgget-trace: every `msgget(2)` of a host goes in, lines of JSON come out.
+//!
+//! ```text
+//!  kernel │ hook ─► task ─► submit ─► ring            counters ─┐
+//! ────────┼──────────────────────────▼──────────────────────────▼─
+//!   user  │ ring ─► decode ─► enrich ─► detect ─► encode ─► sink
+//!         │   └────────┴─────────┴────────┴─────────┴───────┴──► ledger
+//! ```
+//!
+//! The upper half is the `msgget-trace-ebpf` crate. Below it each stage is a module, in the order of the flow: [`kernel`],
+//! [`event`] (with decode), [`enrich`], [`detect`], [`encode`], [`sink`]. [`pipeline`] is one record's way through them,
+//! [`daemon`] their life: start, ready, drain, stop. [`command`] holds what the user can ask for.
+
+pub mod canary;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod daemon;
+pub mod detect;
+pub mod encode;
+pub mod enrich;
+pub mod event;
+pub mod failure;
+pub mod kernel;
+pub mod ledger;
+pub mod pipeline;
+mod readiness;
+pub mod sink;

@@ -2,14 +2,15 @@
 //!
 //! Blind to 32-bit entry (`int 0x80`): `perf_syscall_enter` finds no number for such calls (kernel/trace/trace_syscalls.c).
 
-use aya_ebpf::{EbpfContext, helpers::generated::bpf_ktime_get_boot_ns, macros::tracepoint, programs::TracePointContext};
+use aya_ebpf::{
+    EbpfContext, helpers::generated::bpf_ktime_get_boot_ns, macros::tracepoint, programs::TracePointContext,
+};
 use aya_log_ebpf::{debug, warn};
 use msgget_trace_ebpf::{EVICTED, NOT_EXECUTED, PAIRED};
 
 use crate::{
     hook::wanted,
-    maps,
-    slot,
+    maps, slot,
     submit::submit,
     task::{Task, frozen},
 };
@@ -53,7 +54,10 @@ fn msgget_exit(ctx: TracePointContext) -> u32 {
             counters.not_executed += u64::from(pairing.how == NOT_EXECUTED);
             counters.unpaired += u64::from(pairing.how == EVICTED);
         });
-        debug!(&ctx, "thread {} left msgget({}, {}) = {} but had not entered it", call.tid, call.key, call.msgflg, ret);
+        debug!(
+            &ctx,
+            "thread {} left msgget({}, {}) = {} but had not entered it", call.tid, call.key, call.msgflg, ret
+        );
     }
     0
 }

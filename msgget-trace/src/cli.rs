@@ -1,0 +1,70 @@
+//! What the user may type; what is made of it stands in [`config`](crate::config).
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  msgget-trace run                               every call on this host, until Ctrl-C
+  msgget-trace run | jq 'select(.outcome == \"failed\")'
+  msgget-trace run --output /var/log/msgget.ndjson
+  msgget-trace exec -- ipcmk -Q                  one command and all its descendants
+  msgget-trace exec --output calls.ndjson -- fakeroot make
+
+Exit status of run: 0 stopped by a signal or a closed pipe, 1 internal error, 2 bad usage, 3 privileges missing,
+4 no tracefs, 5 no BTF, 6 kernel too old or unwilling, 7 the canary did not come back, 8 output failed.
+Exit status of exec: the command's, 128+n if signal n killed it; 127 not found, 126 cannot be run, 125 our own failure.";
+
+/// Sees every msgget(2) on this host and prints what the kernel did with it, one JSON object a line.
+#[derive(Debug, Parser)]
+#[command(name = "msgget-trace", version, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Trace every call on this host until SIGINT, SIGTERM or a closed pipe.
+    Run(Options),
+    /// Run a command and trace it and all its descendants; end when the last of them does.
+    ///
+    /// The command's standard output goes to standard error, so that standard output is nothing but JSON; with --output it
+    /// stays where it was.
+    Exec {
+        /// Options before the command.
+        #[command(flatten)]
+        options: Options,
+        /// The command and its arguments.
+        #[arg(required = true, last = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+}
+
+/// Options of every subcommand that traces.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Append the lines to FILE instead of writing them to standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Bytes of the ring between kernel and daemon: a power of two of at least 65536.
+    #[arg(long, value_name = "BYTES", default_value_t = msgget_trace_ebpf::RING_BYTES)]
+    pub ring_size: u32,
+    /// Show diagnostics of the kernel program on standard error.
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = KernelLog::Off)]
+    pub kernel_log: KernelLog,
+}
+
+/// How much the kernel program says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KernelLog {
+    /// Nothing, at no cost: the verifier removes the code.
+    Off,
+    /// What should not happen, such as colliding slots.
+    Warn,
+    /// Also calls without their enter.
+    Debug,
+}

@@ -1,0 +1,66 @@
+//! What the user can ask for, one file each: a command line goes in, an exit status comes out.
+
+mod exec;
+mod run;
+
+use std::{io::Write as _, process::ExitCode};
+
+use log::LevelFilter;
+
+use crate::{
+    cli::{Cli, Command, KernelLog},
+    config::{Config, Scope},
+    failure::Failure,
+    ledger::Ledger,
+};
+
+/// Does what the command line says.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Run(options) => {
+            let config = Config::new(options, Scope::Host).unwrap_or_else(|error| error.exit());
+            messages(config.kernel_log);
+            run::run(&config).map_or_else(|failure| failed(&failure, failure.status()), |()| ExitCode::SUCCESS)
+        }
+        Command::Exec { options, command } => {
+            let config = Config::new(options, Scope::Descendants).unwrap_or_else(|error| error.exit());
+            messages(config.kernel_log);
+            exec::run(&config, &command).map_or_else(|failure| failed(&failure, failure.exec_status()), ExitCode::from)
+        }
+    }
+}
+
+/// One line about why we end.
+fn failed(failure: &Failure, status: u8) -> ExitCode {
+    eprintln!("msgget-trace: {failure}");
+    ExitCode::from(status)
+}
+
+/// Messages of the daemon and of its kernel program go to standard error, a line each.
+fn messages(kernel_log: KernelLog) {
+    let kernel = match kernel_log {
+        KernelLog::Off => LevelFilter::Off,
+        KernelLog::Warn => LevelFilter::Warn,
+        KernelLog::Debug => LevelFilter::Debug,
+    };
+    env_logger::Builder::new()
+        .filter_level(LevelFilter::Warn)
+        .filter_module("msgget_trace_ebpf", kernel)
+        .format(|line, record| {
+            let level = record.level().as_str().to_ascii_lowercase();
+            writeln!(line, "msgget-trace: {level}: {}: {}", record.target(), record.args())
+        })
+        .init();
+}
+
+/// A runtime of one thread: there is one task that works and one that shows messages.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(Failure::internal("starting the runtime"))
+}
+
+/// The last line of a run.
+fn print_balance(ledger: &Ledger) {
+    eprintln!("msgget-trace: balance {ledger}");
+}

@@ -1,0 +1,99 @@
+//! Command line options go in; settings that need no further checking come out, or an error that says what is wrong.
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, error::ErrorKind};
+
+use crate::cli::{Cli, KernelLog, Options};
+
+/// Which calls are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of this host.
+    Host,
+    /// Those of the daemon's children and all their descendants.
+    Descendants,
+}
+
+/// Where the lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// The end of a file.
+    File(PathBuf),
+}
+
+/// Checked settings of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Which calls.
+    pub scope: Scope,
+    /// Whereto.
+    pub output: Output,
+    /// Bytes of the ring: a power of two, at least [`MIN_RING`].
+    pub ring_bytes: u32,
+    /// What the kernel program says.
+    pub kernel_log: KernelLog,
+}
+
+/// Smallest ring: 16 pages, some 370 records.
+pub const MIN_RING: u32 = 1 << 16;
+
+/// Largest ring: the reader's positions and the edge at an eighth stay far from overflow.
+pub const MAX_RING: u32 = 1 << 30;
+
+impl Config {
+    /// Checks `options`.
+    ///
+    /// # Errors
+    /// As clap's own: they print the usage and end with status 2.
+    pub fn new(options: Options, scope: Scope) -> Result<Self, clap::Error> {
+        let Options {
+            output,
+            ring_size,
+            kernel_log,
+        } = options;
+        if !ring_size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring_size) {
+            return Err(Cli::command().error(
+                ErrorKind::ValueValidation,
+                format!("--ring-size {ring_size} is not a power of two from {MIN_RING} to {MAX_RING}"),
+            ));
+        }
+        let output = output.map_or(Output::Stdout, Output::File);
+        Ok(Self {
+            scope,
+            output,
+            ring_bytes: ring_size,
+            kernel_log,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ring_size: u32) -> Result<Config, clap::Error> {
+        Config::new(
+            Options {
+                output: None,
+                ring_size,
+                kernel_log: KernelLog::Off,
+            },
+            Scope::Host,
+        )
+    }
+
+    #[test]
+    fn rings_are_powers_of_two() {
+        assert_eq!(check(MIN_RING).map(|config| config.ring_bytes).ok(), Some(MIN_RING));
+        for wrong in [0, 4096, MIN_RING + 4096, MAX_RING * 2] {
+            let message = check(wrong).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(
+                message.contains("--ring-size") && message.contains(&wrong.to_string()),
+                "{message}"
+            );
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The part of a line that is Tracee's: a call goes in, the fields of `trace.Event` come out.
+//!
+//! Names, order and types are those of Tracee v0.24.1, types/trace/trace.go, whose objects Go's encoding/json writes.
+
+use serde::Serialize;
+
+use super::Shown;
+use crate::{
+    detect::Finding,
+    encode::{Escaped, entity_id},
+    enrich::Clock,
+    event::{BootTime, Call, CallId, Ids, before_nul},
+};
+
+/// Characters of the node name that Tracee shows.
+const HOST_NAME_LEN: usize = 15;
+
+/// `trace.Event`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Tracee<'a> {
+    timestamp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_start_time: Option<u64>,
+    processor_id: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process_id: Option<u32>,
+    cgroup_id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_process_id: Option<u32>,
+    host_process_id: u32,
+    host_thread_id: u32,
+    host_parent_process_id: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_namespace: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid_namespace: Option<u32>,
+    process_name: Escaped<'a>,
+    executable: Executable,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_name: Option<Escaped<'a>>,
+    container_id: &'static str,
+    container: Empty,
+    kubernetes: Empty,
+    event_id: Shown<u32>,
+    event_name: &'static str,
+    args_num: usize,
+    return_value: i64,
+    syscall: &'static str,
+    stack_addresses: Option<u64>,
+    context_flags: ContextFlags,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_entity_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process_entity_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_entity_id: Option<u32>,
+    args: &'a [Argument<'a>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
+}
+
+impl<'a> Tracee<'a> {
+    /// The event `name` in the context of `call`, still without arguments.
+    pub(super) fn new(call: &'a Call, clock: &Clock, id: u32, name: &'static str, result: i64) -> Self {
+        let entity = |id, started: Option<BootTime>| Some(entity_id(id, clock.wall_at_start(started?)));
+        let Ids { pid, tid, ppid } = call.host;
+        Self {
+            timestamp: clock.wall(call.timestamp()),
+            thread_start_time: call.thread_started.map(|start| clock.wall(start)),
+            processor_id: call.cpu,
+            process_id: call.namespaced.map(|ids| ids.pid),
+            cgroup_id: call.cgroup_id,
+            thread_id: call.namespaced.map(|ids| ids.tid),
+            parent_process_id: call.namespaced.map(|ids| ids.ppid),
+            host_process_id: pid,
+            host_thread_id: tid,
+            host_parent_process_id: ppid,
+            user_id: call.uid,
+            mount_namespace: call.mnt_ns,
+            pid_namespace: call.pid_ns,
+            process_name: Escaped(before_nul(&call.comm)),
+            executable: Executable { path: "" },
+            host_name: call
+                .nodename
+                .as_ref()
+                .map(|name| Escaped(before_nul(&name[..HOST_NAME_LEN]))),
+            container_id: "",
+            container: Empty {},
+            kubernetes: Empty {},
+            event_id: Shown(id),
+            event_name: name,
+            args_num: 0,
+            return_value: result,
+            syscall: "msgget",
+            stack_addresses: None,
+            context_flags: ContextFlags {
+                container_started: false,
+                is_compat: false,
+            },
+            thread_entity_id: entity(tid, call.thread_started),
+            process_entity_id: entity(pid, call.process_started),
+            parent_entity_id: entity(ppid, call.parent_started),
+            args: &[],
+            metadata: None,
+        }
+    }
+
+    /// With its arguments.
+    pub(super) fn with_args(mut self, args: &'a [Argument<'a>]) -> Self {
+        self.args_num = args.len();
+        self.args = args;
+        self
+    }
+
+    /// As a finding.
+    pub(super) fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+}
+
+/// Empty until paths are known; Tracee's default, too.
+#[derive(Serialize)]
+struct Executable {
+    path: &'static str,
+}
+
+/// Go writes a structure whose fields are all left out as `{}`.
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ContextFlags {
+    container_started: bool,
+    is_compat: bool,
+}
+
+/// `trace.Argument`.
+#[derive(Serialize)]
+pub(super) struct Argument<'a> {
+    pub(super) name: &'static str,
+    pub(super) r#type: &'static str,
+    pub(super) value: ArgumentValue<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum ArgumentValue<'a> {
+    Int32(i32),
+    Uint64(u64),
+    Call(Shown<CallId>),
+    DetectedFrom(DetectedFrom<'a>),
+}
+
+/// The event a finding was made from.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DetectedFrom<'a> {
+    pub(super) id: u32,
+    pub(super) name: &'static str,
+    pub(super) args: &'a [Argument<'a>],
+    pub(super) return_value: i64,
+}
+
+/// `trace.Metadata`: its Go fields carry no names for JSON, hence the capitals.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Metadata {
+    version: &'static str,
+    description: &'static str,
+    /// Tracee's signatures leave them null, too.
+    tags: Option<&'static str>,
+    properties: Properties,
+}
+
+/// What Tracee's findings have, null where it does not apply.
+#[derive(Serialize)]
+struct Properties {
+    #[serde(rename = "Category")]
+    category: Option<&'static str>,
+    #[serde(rename = "Kubernetes_Technique")]
+    kubernetes_technique: Option<&'static str>,
+    #[serde(rename = "Severity")]
+    severity: u8,
+    #[serde(rename = "Technique")]
+    technique: Option<&'static str>,
+    external_id: Option<&'static str>,
+    id: Option<&'static str>,
+    #[serde(rename = "signatureID")]
+    signature_id: &'static str,
+    #[serde(rename = "signatureName")]
+    signature_name: &'static str,
+}
+
+impl Metadata {
+    pub(super) fn new(finding: &Finding) -> Self {
+        let rule = finding.rule;
+        Self {
+            version: rule.version,
+            description: rule.description,
+            tags: None,
+            properties: Properties {
+                category: None,
+                kubernetes_technique: None,
+                severity: finding.severity as u8,
+                technique: None,
+                external_id: None,
+                id: None,
+                signature_id: rule.id,
+                signature_name: rule.name,
+            },
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Everything that can end the program before its time: what happened goes in, one line for the user and an exit status
+//! come out.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::{canary::CanaryLost, kernel::btf::BtfError};
+
+/// Why the program ends. The text says what is missing, why it is needed and what to do.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// A system call of our own failed, or something else nobody foresaw.
+    #[error("{doing}: {error}")]
+    Internal {
+        /// What was being done.
+        doing: &'static str,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// Not enough capabilities.
+    #[error(
+        "missing {missing}, without which the kernel lets nobody load and attach eBPF programs; run as root, or grant \
+         CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH"
+    )]
+    Privileges {
+        /// Names of the capabilities.
+        missing: String,
+    },
+    /// No tracefs, and none to be had.
+    #[error(
+        "no tracefs at /sys/kernel/tracing, which holds the ids of the tracepoints to attach to, and mounting one privately \
+         failed ({0}); run `mount -t tracefs nodev /sys/kernel/tracing` or grant CAP_SYS_ADMIN"
+    )]
+    Tracefs(io::Error),
+    /// No type information about the running kernel.
+    #[error(
+        "cannot read {path} ({error}), which says where this kernel keeps its fields; use a kernel built with \
+         CONFIG_DEBUG_INFO_BTF=y, as all distributions ship since 2021",
+        path = crate::kernel::BTF_PATH
+    )]
+    NoBtf {
+        /// How reading failed.
+        error: io::Error,
+    },
+    /// The type information does not fit.
+    #[error("this kernel's type information ({path}) is not usable: {0}; please report the kernel version", path = crate::kernel::BTF_PATH)]
+    Btf(#[from] BtfError),
+    /// The kernel keeps something elsewhere that we cannot do without.
+    #[error(
+        "{member} is {found} in this kernel, but the programs cannot do without it; please report the kernel version"
+    )]
+    Layout {
+        /// Structure and member.
+        member: String,
+        /// What is there.
+        found: String,
+    },
+    /// Before Linux 5.15.
+    #[error("Linux {0} is too old: the programs use helpers that came with 5.15; use a newer kernel")]
+    Kernel(String),
+    /// The kernel refused the programs.
+    #[error("the kernel refused {doing}: {error}; `--kernel-log debug` and dmesg may say more")]
+    Refused {
+        /// Loading or attaching what.
+        doing: String,
+        /// Its words, or the verifier's.
+        error: String,
+    },
+    /// We would be blind.
+    #[error(transparent)]
+    Canary(#[from] CanaryLost),
+    /// Nobody takes the lines.
+    #[error("cannot write to {output}: {error}; nothing that was not written has been released from the ring")]
+    Output {
+        /// Where the lines were to go.
+        output: String,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// `exec`: no such command.
+    #[error("cannot run {command}: {error}")]
+    Command {
+        /// Its name.
+        command: String,
+        /// How starting it failed.
+        error: io::Error,
+    },
+}
+
+impl Failure {
+    /// The exit status of `run`; the README's table lists them.
+    #[must_use]
+    pub const fn status(&self) -> u8 {
+        match self {
+            Self::Internal { .. } | Self::Command { .. } => 1,
+            // 2 is clap's: a command line that cannot be understood.
+            Self::Privileges { .. } => 3,
+            Self::Tracefs(_) => 4,
+            Self::NoBtf { .. } | Self::Btf(_) | Self::Layout { .. } => 5,
+            Self::Kernel(_) | Self::Refused { .. } => 6,
+            Self::Canary(_) => 7,
+            Self::Output { .. } => 8,
+        }
+    }
+
+    /// The exit status of `exec`, whose other statuses are the command's: as env(1) and timeout(1).
+    #[must_use]
+    pub fn exec_status(&self) -> u8 {
+        match self {
+            Self::Command { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
+            Self::Command { .. } => 126,
+            _ => 125,
+        }
+    }
+
+    /// For `map_err` on a system call of our own.
+    pub fn internal(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Internal { doing, error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_end_as_under_env() {
+        let failed = |kind| Failure::Command {
+            command: "x".into(),
+            error: io::Error::from(kind),
+        };
+        assert_eq!(failed(io::ErrorKind::NotFound).exec_status(), 127);
+        assert_eq!(failed(io::ErrorKind::PermissionDenied).exec_status(), 126);
+        assert_eq!(Failure::Kernel("4.19.0".into()).exec_status(), 125);
+    }
+}

@@ -1,0 +1,14 @@
+//! Everything that touches the kernel: settings go in, a ring of records and counters come out. Only this module names
+//! aya.
+
+mod attach;
+pub mod btf;
+mod load;
+mod offsets;
+pub mod require;
+pub mod ring;
+
+pub use load::{Kernel, KernelLogger, Settings};
+
+/// Type information about the running kernel, Documentation/bpf/btf.rst.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";

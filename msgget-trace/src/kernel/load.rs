@@ -1,0 +1,230 @@
+//! Loading: settings go in, programs in the kernel come out, with the ring and the counters they share with us.
+
+use std::{
+    fmt, io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Map, MapData, PerCpuArray},
+};
+use aya_log::EbpfLogger;
+use msgget_trace_ebpf::{Config, Counters, MEMBERS, Offsets};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::{attach::Links, offsets, ring::Ring};
+use crate::{cli::KernelLog, config::Scope, failure::Failure, readiness::watch};
+
+/// The kernel program, as build.rs made it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/msgget-trace-ebpf"));
+
+/// A type of the ABI, in a wrapper of ours: the rules of coherence let nobody else declare it plain data for aya.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Abi<T>(T);
+
+// SAFETY: `repr(C)`, integers only, no padding.
+unsafe impl aya::Pod for Abi<Offsets> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Abi<Config> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Abi<Counters> {}
+
+/// What the kernel program is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Which calls.
+    pub scope: Scope,
+    /// Size of the ring in bytes.
+    pub ring_bytes: u32,
+    /// What the program says.
+    pub log: KernelLog,
+    /// The daemon's process id in its own pid namespace.
+    pub self_pid: u32,
+    /// Inode number of that namespace.
+    pub self_pid_ns: u32,
+    /// The canary's key.
+    pub canary_key: i32,
+}
+
+/// The programs in the kernel. Dropping it takes them out.
+pub struct Kernel {
+    /// Before the programs: detached first.
+    links: Option<Links>,
+    ebpf: Ebpf,
+    scope: Scope,
+    counters: PerCpuArray<MapData, Abi<Counters>>,
+    /// Which members this kernel has.
+    pub offsets: Offsets,
+}
+
+impl Kernel {
+    /// Loads the programs, attached to nothing yet, and maps their ring.
+    ///
+    /// # Errors
+    /// [`Failure::NoBtf`], [`Failure::Btf`], [`Failure::Refused`].
+    pub fn load(settings: &Settings) -> Result<(Self, Ring), Failure> {
+        let offsets = offsets::read()?;
+        // The helpers that read memory by address are forbidden under lockdown=confidentiality; without them the ids
+        // inside pid namespaces are absent. The lockdown file may not be mounted, so trying tells.
+        let mut ebpf = Self::open(settings, offsets, true)?;
+        if Links::load(&mut ebpf, settings.scope).is_err() {
+            ebpf = Self::open(settings, offsets, false)?;
+            Links::load(&mut ebpf, settings.scope)?;
+        }
+        let records = take(&mut ebpf, "RECORDS")?;
+        let Map::RingBuf(records) = records else {
+            return Err(unexpected("RECORDS is no ring"));
+        };
+        let fd = records
+            .fd()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(Failure::internal("duplicating the ring's descriptor"))?;
+        let ring = Ring::new(fd, settings.ring_bytes).map_err(Failure::internal("mapping the ring"))?;
+        let counters =
+            PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(|error| refused("the counters", &error))?;
+        Ok((
+            Self {
+                links: None,
+                ebpf,
+                scope: settings.scope,
+                counters,
+                offsets,
+            },
+            ring,
+        ))
+    }
+
+    fn open(settings: &Settings, offsets: Offsets, read_kernel: bool) -> Result<Ebpf, Failure> {
+        let config = Abi(Config {
+            follow: u32::from(settings.scope == Scope::Descendants),
+            self_pid: settings.self_pid,
+            self_pid_ns: settings.self_pid_ns,
+            canary_key: settings.canary_key.cast_unsigned(),
+            wake_bytes: settings.ring_bytes / 8,
+            read_kernel: u32::from(read_kernel),
+        });
+        // aya-log's levels; at 0 the verifier removes the code.
+        let level: u8 = match settings.log {
+            KernelLog::Off => 0,
+            KernelLog::Warn => 2,
+            KernelLog::Debug => 4,
+        };
+        // The member table takes 4 MiB and is used by `exec` only.
+        let members = if settings.scope == Scope::Descendants {
+            MEMBERS
+        } else {
+            1
+        };
+        EbpfLoader::new()
+            .override_global("OFFSETS", &Abi(offsets), true)
+            .override_global("CONFIG", &config, true)
+            .override_global("AYA_LOG_LEVEL", &level, true)
+            .map_max_entries("RECORDS", settings.ring_bytes)
+            .map_max_entries("MEMBERS", members)
+            .load(OBJECT)
+            .map_err(|error| refused("the maps", &error))
+    }
+
+    /// Attaches the hooks.
+    ///
+    /// # Errors
+    /// [`Failure::Tracefs`], [`Failure::Refused`].
+    pub fn attach(&mut self) -> Result<(), Failure> {
+        self.links = Some(Links::attach(&mut self.ebpf, self.scope)?);
+        Ok(())
+    }
+
+    /// Detaches the hooks. The ring and the counters stay.
+    pub fn detach(&mut self) {
+        self.links = None;
+    }
+
+    /// What the kernel side counted so far, all CPUs together.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] when the map cannot be read.
+    pub fn counters(&self) -> Result<Counters, Failure> {
+        let cpus = self
+            .counters
+            .get(&0, 0)
+            .map_err(|error| refused("reading the counters", &error))?;
+        Ok(cpus.iter().fold(Counters::default(), |sum, Abi(cpu)| sum.plus(cpu)))
+    }
+
+    /// The diagnostics of the kernel program.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] when their map is missing or cannot be polled.
+    pub fn logger(&mut self) -> Result<KernelLogger, Failure> {
+        let logger = EbpfLogger::init(&mut self.ebpf).map_err(|error| refused("the log", &error))?;
+        let ready = logger
+            .as_fd()
+            .try_clone_to_owned()
+            .and_then(|fd| watch(fd, Interest::READABLE));
+        Ok(KernelLogger {
+            logger,
+            ready: ready.map_err(Failure::internal("watching the kernel log"))?,
+        })
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel")
+            .field("links", &self.links)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows what the kernel program says, through the `log` crate.
+pub struct KernelLogger {
+    logger: EbpfLogger<&'static dyn log::Log>,
+    ready: AsyncFd<OwnedFd>,
+}
+
+impl KernelLogger {
+    /// Shows messages as they come; does not end by itself.
+    ///
+    /// # Errors
+    /// Those of the runtime's poll.
+    pub async fn show(mut self) -> io::Result<()> {
+        loop {
+            self.ready.readable().await?.clear_ready();
+            self.logger.flush();
+        }
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, Failure> {
+    ebpf.take_map(name)
+        .ok_or_else(|| unexpected("a map is missing from the kernel program"))
+}
+
+/// The embedded object is not the one this was written with: a defect of the build.
+fn unexpected(what: &'static str) -> Failure {
+    Failure::Internal {
+        doing: "loading the kernel program",
+        error: io::Error::other(what),
+    }
+}
+
+/// aya's errors name the call in one and the reason in the next of their sources.
+pub(super) fn refused(doing: &str, error: &dyn std::error::Error) -> Failure {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    Failure::Refused {
+        doing: doing.to_owned(),
+        error: text,
+    }
+}

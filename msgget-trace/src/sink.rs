@@ -1,0 +1,198 @@
+//! The sink: whole lines go in, they leave through a file descriptor, and it is known which are out.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    },
+};
+
+use thiserror::Error;
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::{config::Output, failure::Failure, readiness::watch};
+
+/// Why lines cannot be written.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// The reader of the pipe is gone: it has what it wanted.
+    #[error("the reader closed the pipe")]
+    Closed,
+    /// Anything else.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl From<io::Error> for SinkError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::Closed
+        } else {
+            Self::Io(error)
+        }
+    }
+}
+
+/// The way out.
+#[derive(Debug)]
+pub struct Sink {
+    name: String,
+    way: Way,
+    /// Lines taken in and not yet out.
+    pending: Vec<u8>,
+    /// Bytes of them that are out.
+    written: usize,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// Takes everything at once.
+    File(File),
+    /// A pipe, a socket or a terminal: takes what its reader has room for.
+    Stream(AsyncFd<File>),
+}
+
+impl Sink {
+    /// Opens `output`. Files are appended to, and created with mode 0640: their content tells who does what.
+    ///
+    /// # Errors
+    /// [`Failure::Output`].
+    pub fn open(output: &Output) -> Result<Self, Failure> {
+        let (name, opened) = match output {
+            Output::Stdout => ("standard output".to_owned(), stdout()),
+            Output::File(path) => (
+                path.display().to_string(),
+                OpenOptions::new().append(true).create(true).mode(0o640).open(path),
+            ),
+        };
+        let way = opened.and_then(|file| {
+            let kind = file.metadata()?.file_type();
+            // epoll(7) takes neither regular files nor devices such as /dev/null.
+            let stream = kind.is_fifo() || kind.is_socket() || (kind.is_char_device() && is_terminal(&file));
+            Ok(if stream {
+                Way::Stream(watch(file, Interest::WRITABLE)?)
+            } else {
+                Way::File(file)
+            })
+        });
+        match way {
+            Ok(way) => Ok(Self {
+                name,
+                way,
+                pending: Vec::new(),
+                written: 0,
+            }),
+            Err(error) => Err(Failure::Output { output: name, error }),
+        }
+    }
+
+    /// Where it leads.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the next lines are to be put; call [`Self::flush`] then.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.pending
+    }
+
+    /// True if the pipe's reader is gone.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        match &self.way {
+            Way::File(_) => false,
+            Way::Stream(stream) => poll(stream.get_ref(), 0).is_ok_and(|events| events & libc::POLLERR != 0),
+        }
+    }
+
+    /// Writes what the buffer holds. May be cancelled and called again: nothing is written twice or left out.
+    ///
+    /// # Errors
+    /// [`SinkError`]; what was not written stays in the buffer.
+    pub async fn flush(&mut self) -> Result<(), SinkError> {
+        while self.written < self.pending.len() {
+            let rest = &self.pending[self.written..];
+            self.written += match &mut self.way {
+                Way::File(file) => retry(|| file.write(rest))?,
+                Way::Stream(stream) => write_stream(stream, rest).await?,
+            };
+        }
+        self.pending.clear();
+        self.written = 0;
+        Ok(())
+    }
+}
+
+/// Standard output under a handle of our own: std's would buffer a second time.
+fn stdout() -> io::Result<File> {
+    use std::os::fd::AsFd as _;
+    let fd: OwnedFd = io::stdout().as_fd().try_clone_to_owned()?;
+    Ok(File::from(fd))
+}
+
+/// Writes the next lines that fit into one page.
+///
+/// A pipe that polls writable has a page free (fs/pipe.c), and a write of up to PIPE_BUF, 4096, enters it whole (pipe(7)):
+/// so this neither blocks nor, if we are killed, leaves half a line, and needs no O_NONBLOCK, which others who hold the
+/// same pipe would feel.
+async fn write_stream(stream: &AsyncFd<File>, rest: &[u8]) -> io::Result<usize> {
+    let lines = &rest[..whole_lines(rest)];
+    loop {
+        let mut guard = stream.writable().await?;
+        let result = guard.try_io(|stream| {
+            if poll(stream.get_ref(), libc::POLLOUT)? & (libc::POLLOUT | libc::POLLERR) == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            retry(|| stream.get_ref().write(lines))
+        });
+        if let Ok(written) = result {
+            return written;
+        }
+    }
+}
+
+/// Bytes of the whole lines at the start of `bytes` that fit into PIPE_BUF; of one line, should it be longer.
+fn whole_lines(bytes: &[u8]) -> usize {
+    let page = &bytes[..bytes.len().min(libc::PIPE_BUF)];
+    match page.iter().rposition(|byte| *byte == b'\n') {
+        Some(end) => end + 1,
+        None => bytes
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(bytes.len(), |end| end + 1),
+    }
+}
+
+fn retry(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match write() {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// poll(2) without waiting: what of `events`, or of the errors it always reports, holds now.
+fn poll(file: &File, events: i16) -> io::Result<i16> {
+    let mut entry = libc::pollfd {
+        fd: file.as_raw_fd(),
+        events,
+        revents: 0,
+    };
+    // SAFETY: one valid entry.
+    match unsafe { libc::poll(&raw mut entry, 1, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(entry.revents),
+    }
+}
+
+fn is_terminal(file: &File) -> bool {
+    io::IsTerminal::is_terminal(file)
+}
+
+#[cfg(test)]
+mod tests;
