@@ -213,6 +213,6 @@ mod tests {
     #[test]
     fn each_stage_names_itself() {
         let message = CanaryLost::Late(Stage::Hook).to_string();
-        assert!(message.contains("the hook: it fired"), "{message}");
+        assert!(message.contains("the hook (it fired"), "{message}");
     }
 }

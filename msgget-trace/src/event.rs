@@ -3,6 +3,8 @@
 pub mod decode;
 mod errno;
 mod flags;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use std::fmt;
 

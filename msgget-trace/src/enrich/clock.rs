@@ -28,6 +28,16 @@ impl Clock {
         }
     }
 
+    /// Clocks `offset` ns apart for ever.
+    #[cfg(test)]
+    pub(crate) fn fixed(offset: i64) -> Self {
+        Self {
+            offset,
+            first_offset: offset,
+            sampled: Instant::now(),
+        }
+    }
+
     /// Measures again if the last time is more than a second ago.
     pub fn refresh(&mut self) {
         if self.sampled.elapsed() >= RESAMPLE {

@@ -1,1 +1,180 @@
+//! Lines against what Tracee's own encoder writes, and against hostile names.
 
+use std::fs;
+
+use msgget_trace_ebpf::{Call as Record, NOT_EXECUTED, Offsets};
+use proptest::prelude::*;
+use serde_json::Value as Parsed;
+
+use super::*;
+use crate::{
+    detect::Engine,
+    event::{
+        decode::Decoder,
+        sample::{self, call, call_of, decoder, record},
+    },
+};
+
+/// Clocks that differ by a known distance, on a known host.
+fn json() -> Json {
+    let host = Host {
+        id: Some("0123456789abcdef0123456789abcdef".into()),
+        boot_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
+    };
+    Json {
+        host,
+        clock: Clock::fixed(1_785_589_000_000_000_000),
+    }
+}
+
+fn line(call: &Call) -> String {
+    let mut out = Vec::new();
+    json().call(call, Engine::new().observe(call).tags, 1, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// The documented lines; `UPDATE_GOLDEN=1 cargo test` writes them anew, for the diff to be read.
+fn golden(name: &str, line: &str) {
+    let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, line).unwrap();
+    }
+    assert_eq!(line, fs::read_to_string(&path).unwrap(), "{path}");
+}
+
+#[test]
+fn golden_lines() {
+    golden("failed", &line(&call_of(4096, &record())));
+    golden("created", &line(&call(4272, 0, 0, 0o600, 32_769)));
+    golden("ambiguous", &line(&call(4448, 0, -559_038_737, 0o1666, 0)));
+    golden(
+        "not_executed",
+        &line(&call_of(
+            4624,
+            &Record {
+                pairing: NOT_EXECUTED,
+                enter_ns: 0,
+                ret: 68,
+                ..record()
+            },
+        )),
+    );
+    let mut engine = Engine::new();
+    engine.observe(&call(4096, 0, 42, 0, -2));
+    let create = call(4272, 10_000, 42, 0o1600, 0);
+    let verdict = engine.observe(&create);
+    let mut out = Vec::new();
+    json().finding(&verdict.findings[0], verdict.tags, 3, &mut out);
+    golden("check_then_create", &String::from_utf8(out).unwrap());
+}
+
+/// Order and types of Tracee v0.24.1, written down from its documentation and not from our code.
+#[test]
+fn starts_as_tracees_event_does() {
+    let text = line(&call_of(4096, &record()));
+    let order = [
+        "timestamp",
+        "threadStartTime",
+        "processorId",
+        "processId",
+        "cgroupId",
+        "threadId",
+        "parentProcessId",
+        "hostProcessId",
+        "hostThreadId",
+        "hostParentProcessId",
+        "userId",
+        "mountNamespace",
+        "pidNamespace",
+        "processName",
+        "executable",
+        "hostName",
+        "containerId",
+        "container",
+        "kubernetes",
+        "eventId",
+        "eventName",
+        "argsNum",
+        "returnValue",
+        "syscall",
+        "stackAddresses",
+        "contextFlags",
+        "threadEntityId",
+        "processEntityId",
+        "parentEntityId",
+        "args",
+        "schemaVersion",
+    ];
+    let places: Vec<_> = order.iter().map(|name| text.find(&format!("\"{name}\":"))).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
+
+    let event: Parsed = serde_json::from_str(&text).unwrap();
+    assert_eq!(event["eventId"], "68");
+    assert_eq!(
+        event["args"][1],
+        serde_json::json!({"name": "msgflg", "type": "int32", "value": 0})
+    );
+    assert_eq!(event["hostName"], "billing-7c9f6d5", "15 characters");
+    assert_eq!(event["container"], serde_json::json!({}));
+    assert!(event["stackAddresses"].is_null() && event.get("metadata").is_none());
+}
+
+#[test]
+fn what_this_kernel_lacks_is_left_out() {
+    let decoder = Decoder {
+        offsets: Offsets::NONE,
+        ..decoder()
+    };
+    let raw = Record {
+        pid_ns: 0,
+        ns_pid: 0,
+        ns_tid: 0,
+        ..record()
+    };
+    let event: Parsed = serde_json::from_str(&line(&decoder.decode(0, raw.as_bytes()).unwrap())).unwrap();
+    for name in [
+        "threadStartTime",
+        "processId",
+        "userId",
+        "mountNamespace",
+        "pidNamespace",
+        "hostName",
+        "threadEntityId",
+        "effectiveUserId",
+        "ipcNamespace",
+        "processStartTime",
+    ] {
+        assert!(event.get(name).is_none(), "{name}");
+    }
+    assert_eq!(event["hostProcessId"], 41_237);
+}
+
+#[test]
+fn unnamed_flags_keep_their_bits() {
+    let event: Parsed = serde_json::from_str(&line(&call(0, 0, 1, -1, -2))).unwrap();
+    assert_eq!(
+        event["flags"],
+        serde_json::json!(["IPC_CREAT", "IPC_EXCL", "IPC_NOWAIT", "0xfffff000"])
+    );
+    assert_eq!(
+        (&event["mode"], &event["keyHex"]),
+        (&"0777".into(), &"0x00000001".into())
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_name_stays_in_its_field(comm: [u8; 15], nodename: [u8; 16], key: i32, msgflg: i32, ret in -4095..i64::from(i32::MAX)) {
+        let mut raw = Record { key, msgflg, ret, nodename, ..record() };
+        raw.comm[..15].copy_from_slice(&comm);
+        let call = call_of(0, &raw);
+        let text = line(&call);
+        prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
+        let event: Parsed = serde_json::from_str(&text).unwrap();
+        let shown = crate::encode::Escaped(crate::event::before_nul(&raw.comm)).to_string();
+        prop_assert_eq!(event["processName"].as_str(), Some(shown.as_str()));
+        prop_assert_eq!(event["args"][0]["value"].as_i64(), Some(i64::from(key)));
+        prop_assert_eq!(event["returnValue"].as_i64(), Some(ret));
+        prop_assert_eq!(sample::offsets().absent().count(), 0);
+    }
+}
