@@ -20,6 +20,9 @@ use crate::slot::Pairing;
 /// `sizeof(struct upid)`: an int and a pointer, include/linux/pid.h.
 const UPID_BYTES: u32 = 16;
 
+/// Inode number of the initial pid namespace, `PROC_PID_INIT_INO` of include/linux/proc_ns.h.
+const INITIAL_PID_NS: u32 = 0xefff_fffc;
+
 /// One word of a global that user space froze; loading the whole structure would cost an instruction for every field.
 macro_rules! frozen {
     (CONFIG.$field:ident) => {
@@ -134,13 +137,15 @@ impl Object {
 #[derive(Clone, Copy)]
 pub(crate) struct Task(Object);
 
-/// Where a task stands in the tree of pid namespaces.
-#[derive(Clone, Copy)]
-struct PidNamespace {
-    /// 0: the initial namespace.
-    level: u32,
-    /// Inode number.
-    inum: u32,
+/// Ids of a thread as seen from its own pid namespace, and which one that is.
+#[derive(Clone, Copy, Default)]
+struct Namespaced {
+    pid: u32,
+    tid: u32,
+    /// 0 when the parent cannot be seen from there, as getppid(2) says.
+    ppid: u32,
+    /// Inode number of the namespace; 0 when it could not be looked into.
+    pid_ns: u32,
 }
 
 impl Task {
@@ -161,14 +166,14 @@ impl Task {
     #[inline(always)]
     pub(crate) fn tgid(self) -> u32 {
         // SAFETY: pid_t.
-        unsafe { self.0.load(at!(task_tgid)) }
+        unsafe { self.0.get(at!(task_tgid)) }
     }
 
     /// Thread id on the host.
     #[inline(always)]
     pub(crate) fn tid(self) -> u32 {
         // SAFETY: pid_t.
-        unsafe { self.0.load(at!(task_pid)) }
+        unsafe { self.0.get(at!(task_pid)) }
     }
 
     /// True when the last thread of the process is exiting: `do_exit` counts it out before `sched_process_exit`
@@ -182,9 +187,8 @@ impl Task {
     /// True for the daemon itself, wherever in the tree of pid namespaces it lives.
     #[inline(always)]
     pub(crate) fn is_daemon(self) -> bool {
-        let namespace = self.pid_namespace();
-        namespace.inum == frozen!(CONFIG.self_pid_ns)
-            && self.process().id_at(namespace.level) == frozen!(CONFIG.self_pid)
+        let own = self.namespaced(self.parent());
+        own.pid_ns == frozen!(CONFIG.self_pid_ns) && own.pid == frozen!(CONFIG.self_pid)
     }
 
     /// The two arguments of the 64-bit system call that this task is leaving. The kernel keeps them in the saved
@@ -210,10 +214,10 @@ impl Task {
         // SAFETY: every load names the type its member has in Linux 5.15 to 6.18; set-up refuses other widths.
         unsafe {
             let process = self.process();
-            let parent = Self(task.follow(at!(task_real_parent))).process();
+            let parent = self.parent();
             let namespaces = task.follow(at!(task_nsproxy));
             let credentials = task.follow(at!(task_cred));
-            let pid_namespace = self.pid_namespace();
+            let own = self.namespaced(parent);
             let nodename = if namespaces.0.is_null() {
                 [0; 16]
             } else {
@@ -232,22 +236,22 @@ impl Task {
                 msgflg,
                 pid: self.tgid(),
                 tid: self.tid(),
-                ppid: parent.0.get(at!(task_pid)),
-                ns_pid: process.id_at(pid_namespace.level),
-                ns_tid: self.id_at(pid_namespace.level),
-                ns_ppid: parent.id_in(pid_namespace),
+                ppid: parent.tgid(),
+                ns_pid: own.pid,
+                ns_tid: own.tid,
+                ns_ppid: own.ppid,
                 uid: credentials.get(at!(cred_uid)),
                 euid: credentials.get(at!(cred_euid)),
                 gid: credentials.get(at!(cred_gid)),
                 egid: credentials.get(at!(cred_egid)),
                 mnt_ns: namespaces.get_via(at!(nsproxy_mnt), at!(mnt_inum)),
-                pid_ns: pid_namespace.inum,
+                pid_ns: own.pid_ns,
                 ipc_ns: namespaces.get_via(at!(nsproxy_ipc), at!(ipc_inum)),
                 cpu: bpf_get_smp_processor_id(),
                 pairing: pairing.how,
                 reserved: 0,
                 comm: task.get_bytes(at!(task_comm)),
-                nodename: nodename,
+                nodename,
             }
         }
     }
@@ -259,66 +263,67 @@ impl Task {
         Self(unsafe { self.0.follow(at!(task_group_leader)) })
     }
 
-    /// The pid namespace this task was made in.
+    /// The first thread of its parent process.
     #[inline(always)]
-    fn pid_namespace(self) -> PidNamespace {
-        // SAFETY: a pointer, an unsigned int.
-        unsafe {
-            let pid = self.0.follow(at!(task_thread_pid));
-            let level = pid.get(at!(pid_level));
-            PidNamespace {
-                level,
-                inum: upid(pid, level).1,
-            }
-        }
-    }
-
-    /// This task's id as seen from the pid namespace `level` levels below the initial one.
-    #[inline(always)]
-    fn id_at(self, level: u32) -> u32 {
+    fn parent(self) -> Self {
         // SAFETY: a pointer.
-        upid(unsafe { self.0.follow(at!(task_thread_pid)) }, level).0
+        Self(unsafe { self.0.follow(at!(task_real_parent)) }).process()
     }
 
-    /// This task's id in `namespace`, 0 if it cannot be seen from there: what getppid(2) says of a parent.
+    /// Its ids in its own pid namespace. In the initial one, where nearly every call comes from, they are those of the
+    /// host; deeper ones stand in an array that the verifier lets nobody index, so they need a helper, and are unknown
+    /// where that is forbidden.
     #[inline(always)]
-    fn id_in(self, namespace: PidNamespace) -> u32 {
-        // SAFETY: a pointer, an unsigned int.
-        unsafe {
-            let pid = self.0.follow(at!(task_thread_pid));
-            if pid.get::<u32>(at!(pid_level)) < namespace.level {
-                return 0;
-            }
-            let (nr, inum) = upid(pid, namespace.level);
-            if inum == namespace.inum { nr } else { 0 }
+    fn namespaced(self, parent: Self) -> Namespaced {
+        // SAFETY: an unsigned int.
+        let level: u32 = unsafe { self.pid().get(at!(pid_level)) };
+        if level == 0 {
+            return Namespaced {
+                pid: self.tgid(),
+                tid: self.tid(),
+                ppid: parent.tgid(),
+                pid_ns: INITIAL_PID_NS,
+            };
         }
+        if frozen!(CONFIG.read_kernel) == 0 {
+            return Namespaced::default();
+        }
+        let (tid, namespace) = upid(self.pid(), level);
+        let (ppid, parent_namespace) = upid(parent.pid(), level);
+        Namespaced {
+            pid: upid(self.process().pid(), level).0,
+            tid,
+            ppid: if parent_namespace == namespace { ppid } else { 0 },
+            // SAFETY: an unsigned int.
+            pid_ns: unsafe { read(namespace + u64::from(at!(pid_inum))) },
+        }
+    }
+
+    /// Its `struct pid`.
+    #[inline(always)]
+    fn pid(self) -> Object {
+        if self.0.0.is_null() {
+            return self.0;
+        }
+        // SAFETY: a pointer.
+        unsafe { self.0.follow(at!(task_thread_pid)) }
     }
 }
 
-/// The id that a `struct pid` has `level` levels below the initial namespace, and the inode number of the namespace there.
-///
-/// The initial namespace, where nearly every call comes from, is read directly. Deeper ones stand in an array that the
-/// verifier lets nobody index directly, so they need the helper, and read as zeros where it is forbidden.
+/// The id that `pid` has `level` levels below the initial namespace, and the address of the namespace there; zeros where
+/// it is not visible.
 #[inline(always)]
-fn upid(pid: Object, level: u32) -> (u32, u32) {
-    if pid.0.is_null() || at!(pid_numbers) == ABSENT {
-        return (0, 0);
-    }
-    // SAFETY: an int and a pointer; by address only what lies inside the array, whose length is `level + 1`.
+fn upid(pid: Object, level: u32) -> (u32, u64) {
+    // SAFETY: an unsigned int; then an int and a pointer inside an array of `level + 1` elements.
     unsafe {
-        if level == 0 {
-            return (
-                pid.load(at!(pid_numbers) + at!(upid_nr)),
-                pid.get_via(at!(pid_numbers) + at!(upid_ns), at!(pid_inum)),
-            );
-        }
-        if frozen!(CONFIG.read_kernel) == 0 {
+        if pid.get::<u32>(at!(pid_level)) < level {
             return (0, 0);
         }
         let upid = pid.0 as u64 + u64::from(at!(pid_numbers)) + u64::from(level) * u64::from(UPID_BYTES);
-        let nr = read(upid + u64::from(at!(upid_nr)));
-        let namespace: u64 = read(upid + u64::from(at!(upid_ns)));
-        (nr, read(namespace + u64::from(at!(pid_inum))))
+        (
+            read(upid + u64::from(at!(upid_nr))),
+            read(upid + u64::from(at!(upid_ns))),
+        )
     }
 }
 
