@@ -17,5 +17,5 @@ fn wanted() -> bool {
     let task = Task::current();
     let tgid = task.tgid();
     // SAFETY: the value is not used, so it does not matter what becomes of the element.
-    unsafe { MEMBERS.get(&tgid) }.is_some() || task.is_daemon()
+    unsafe { MEMBERS.get(tgid) }.is_some() || task.is_daemon()
 }

@@ -37,12 +37,12 @@ impl Stage {
 #[derive(Debug, Error)]
 pub enum CanaryLost {
     /// It did not come back in time.
-    #[error("the daemon's own msgget did not come back; it was last seen at {where_}, so calls would be missed; see --kernel-log debug", where_ = .0.describe())]
+    #[error("the canary, a msgget of the daemon's own, did not come back: it was last seen at {where_}, so calls would be missed; --kernel-log debug may say more", where_ = .0.describe())]
     Late(Stage),
     /// It came back changed.
     #[error(
-        "the daemon's own msgget came back wrong, at decode: {field} is {found} instead of {expected}; a seccomp \
-         filter on the daemon, or fields this kernel keeps elsewhere, would explain it"
+        "the canary, a msgget of the daemon's own, came back from decode wrong: {field} is {found} instead of {expected}; a \
+         seccomp filter on the daemon, or fields this kernel keeps elsewhere, would explain it"
     )]
     Wrong {
         /// What differs.
@@ -116,7 +116,16 @@ impl Identity {
     /// Compares every fact that `call` has with ours.
     fn check(&self, call: &Call) -> Result<(), CanaryLost> {
         let wanted = Outcome::Failed(Errno::ENOENT);
-        compare("outcome", Some(call.outcome), wanted)?;
+        if call.outcome != wanted {
+            let result =
+                Errno::from_result(call.result).map_or_else(|| call.result.to_string(), |errno| errno.to_string());
+            let found = format!("{} ({result})", call.outcome.name());
+            return Err(CanaryLost::Wrong {
+                field: "outcome",
+                expected: format!("failed ({})", Errno::ENOENT),
+                found,
+            });
+        }
         compare("ids", call.namespaced, self.ids)?;
         let [uid, euid, gid, egid] = self.uids;
         compare("uid", call.uid, uid)?;

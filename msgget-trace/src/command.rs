@@ -10,8 +10,8 @@ use log::LevelFilter;
 use crate::{
     cli::{Cli, Command, KernelLog},
     config::{Config, Scope},
+    daemon::Daemon,
     failure::Failure,
-    ledger::Ledger,
 };
 
 /// Does what the command line says.
@@ -60,7 +60,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(Failure::internal("starting the runtime"))
 }
 
-/// The last line of a run.
-fn print_balance(ledger: &Ledger) {
+/// Stops `daemon` and prints the balance, whether or not all went well.
+async fn conclude(daemon: Daemon) -> Result<(), Failure> {
+    let (ledger, stopped) = daemon.stop().await;
     eprintln!("msgget-trace: balance {ledger}");
+    stopped
 }

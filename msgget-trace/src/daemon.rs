@@ -209,32 +209,37 @@ impl Daemon {
         Ok(())
     }
 
-    /// Detaches, drains, flushes, and strikes the balance.
-    ///
-    /// # Errors
+    /// Detaches, drains, flushes, and strikes the balance; beside it stands what went wrong on the way:
     /// [`Failure::Output`] when lines could not be written within [`STOP_DEADLINE`].
-    pub async fn stop(mut self) -> Result<Ledger, Failure> {
+    pub async fn stop(mut self) -> (Ledger, Result<(), Failure>) {
+        let drained = self.drain().await;
+        self.logger.abort();
+        // What was not written is not accounted for, and that has been said.
+        if drained.is_ok()
+            && let Some(violation) = self.ledger.violation()
+        {
+            log::error!("the ledger does not balance, which is a defect: {violation}");
+        }
+        (self.ledger, drained)
+    }
+
+    async fn drain(&mut self) -> Result<(), Failure> {
         self.pipeline.decoder.detached = Some(Clock::boot_now());
         self.kernel.detach();
         let deadline = time::Instant::now() + STOP_DEADLINE;
         loop {
+            self.ledger.kernel = self.kernel.counters()?;
             match time::timeout_at(deadline, self.step()).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(SinkError::Closed)) => break,
+                Ok(Err(SinkError::Closed)) => return Ok(()),
                 Ok(Err(SinkError::Io(error))) => return Err(self.output_failed(error)),
                 Err(_) => return Err(self.output_failed(io::ErrorKind::TimedOut.into())),
             }
-            self.ledger.kernel = self.kernel.counters()?;
             if self.ledger.kernel.submitted == self.ledger.read || time::Instant::now() > deadline {
-                break;
+                return Ok(());
             }
             time::sleep(Duration::from_millis(1)).await;
         }
-        self.logger.abort();
-        if let Some(violation) = self.ledger.violation() {
-            log::error!("the ledger does not balance, which is a defect: {violation}");
-        }
-        Ok(self.ledger)
     }
 
     fn output_failed(&self, error: io::Error) -> Failure {

@@ -22,6 +22,10 @@ pub struct Ledger {
     pub delivered: u64,
     /// Lines of findings that the output accepted.
     pub findings: u64,
+    /// Of the calls delivered, those with this outcome.
+    pub unpaired: u64,
+    /// Of the calls delivered, those with this outcome.
+    pub not_executed: u64,
 }
 
 impl Ledger {
@@ -33,12 +37,16 @@ impl Ledger {
             canaries,
             calls,
             findings,
+            unpaired,
+            not_executed,
         } = tally;
         self.read += read;
         self.rejected += rejected;
         self.canaries += canaries;
         self.delivered += calls;
         self.findings += findings;
+        self.unpaired += unpaired;
+        self.not_executed += not_executed;
     }
 
     /// The first equation that does not hold, in words. To be asked when the hooks are detached and the ring is empty.
@@ -75,16 +83,16 @@ impl fmt::Display for Ledger {
             canaries,
             delivered,
             findings,
+            unpaired,
+            not_executed,
         } = self;
         let Counters {
             seen,
             submitted,
             lost_ring_full,
-            not_executed,
-            unpaired,
             slot_collisions,
-            canaries: _,
             follow_full,
+            ..
         } = kernel;
         write!(
             f,
@@ -113,6 +121,7 @@ mod tests {
             canaries: 1,
             delivered: 7,
             findings: 3,
+            ..Ledger::default()
         }
     }
 

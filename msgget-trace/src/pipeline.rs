@@ -5,7 +5,7 @@ use crate::{
     canary::{Canary, CanaryLost},
     detect::Engine,
     encode::Json,
-    event::decode::Decoder,
+    event::{Outcome, decode::Decoder},
 };
 
 /// What became of some records.
@@ -21,6 +21,10 @@ pub struct Tally {
     pub calls: u64,
     /// Lines of findings made.
     pub findings: u64,
+    /// Of the calls, those whose entry was not seen.
+    pub unpaired: u64,
+    /// Of the calls, those that somebody answered in the kernel's place.
+    pub not_executed: u64,
 }
 
 /// decode ─► detect ─► encode, with what they remember.
@@ -76,6 +80,8 @@ impl Pipeline {
         }
         self.sequence += 1;
         tally.calls += 1;
+        tally.unpaired += u64::from(call.outcome == Outcome::Unpaired);
+        tally.not_executed += u64::from(call.outcome == Outcome::NotExecuted);
         for finding in &verdict.findings {
             self.sequence += 1;
             tally.findings += 1;

@@ -18,7 +18,12 @@ const SKIPS: &str = "MSGGET_TRACE_SKIPS";
 
 /// What the live tests call msgget(2) with: the Debian package, what it is for, and a shell line
 /// that succeeds where it is there.
-const CALLERS: [(&str, &str, &str); 5] = [
+const CALLERS: [(&str, &str, &str); 6] = [
+    (
+        "strace",
+        "what a program really called, as an independent witness",
+        "command -v strace",
+    ),
     (
         "util-linux",
         "ipcmk calls from C, unshare makes the namespaces",

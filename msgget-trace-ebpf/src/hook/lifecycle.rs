@@ -21,8 +21,8 @@ fn member_fork(ctx: BtfTracePointContext) -> i32 {
         return 0; // a thread
     }
     // SAFETY: the value is not used.
-    let follows = unsafe { MEMBERS.get(&parent_tgid) }.is_some() || Task::current().is_daemon();
-    if follows && MEMBERS.insert(&child_tgid, &1, 0).is_err() {
+    let follows = unsafe { MEMBERS.get(parent_tgid) }.is_some() || Task::current().is_daemon();
+    if follows && MEMBERS.insert(child_tgid, 1, 0).is_err() {
         maps::count(|counters| counters.follow_full += 1);
         warn!(&ctx, "member table full: process {} is not followed", child_tgid);
     }
@@ -34,7 +34,7 @@ fn member_fork(ctx: BtfTracePointContext) -> i32 {
 fn member_exit(ctx: BtfTracePointContext) -> i32 {
     let task = Task::from_object(Object::new(ctx.arg(0)));
     if task.last_thread() {
-        let _ = MEMBERS.remove(&task.tgid());
+        let _ = MEMBERS.remove(task.tgid());
     }
     0
 }

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{print_balance, runtime};
+use super::{conclude, runtime};
 use crate::{
     config::{Config, Output},
     daemon::{Daemon, End},
@@ -43,7 +43,7 @@ pub(super) fn run(config: &Config, command: &[OsString]) -> Result<u8, Failure> 
         };
         let end = daemon.trace(family.gone(&mut signals)).await?;
         match end {
-            End::Done(()) => print_balance(&daemon.stop().await?),
+            End::Done(()) => conclude(daemon).await?,
             // Nobody reads any more; the command is none of the reader's business and goes on.
             End::Closed => {
                 drop(daemon);

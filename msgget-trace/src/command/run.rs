@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{print_balance, runtime};
+use super::{conclude, runtime};
 use crate::{
     config::Config,
     daemon::{Daemon, End},
@@ -25,9 +25,8 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
             "msgget-trace: ready, tracing every 64-bit msgget of this host (hook tracepoint; int 0x80 is not seen)"
         );
         match daemon.trace(stop).await? {
-            End::Done(()) => print_balance(&daemon.stop().await?),
-            End::Closed => {}
+            End::Done(()) => conclude(daemon).await,
+            End::Closed => Ok(()),
         }
-        Ok(())
     })
 }

@@ -113,7 +113,9 @@ impl Decoder {
             // Nobody entered; or we came too late, or left too early, to see it.
             NOT_EXECUTED => {
                 let left = BootTime(record.exit_ns);
-                let late = left.since(self.attached) < ATTACH_GRACE;
+                // A thread that is younger than the hooks was seen entering, if it did.
+                let older = self.offsets.task_start_boottime == ABSENT || record.thread_start_ns <= self.attached.0;
+                let late = older && left.since(self.attached) < ATTACH_GRACE;
                 let early = self.detached.is_some_and(|detached| left >= detached);
                 return if late || early {
                     Outcome::Unpaired

@@ -127,6 +127,18 @@ fn doubt_near_attaching_and_detaching() {
     assert_eq!(outcome(101 * SECOND, None), Outcome::NotExecuted);
     assert_eq!(outcome(200 * SECOND, Some(200 * SECOND)), Outcome::Unpaired);
     assert_eq!(outcome(200 * SECOND - 1, Some(200 * SECOND)), Outcome::NotExecuted);
+    // A thread that was started after attaching cannot have been inside a call then.
+    let young = Record {
+        pairing: NOT_EXECUTED,
+        enter_ns: 0,
+        thread_start_ns: 100 * SECOND + 1,
+        ..record()
+    };
+    let young = Record {
+        exit_ns: 100 * SECOND + 2,
+        ..young
+    };
+    assert_eq!(call_of(0, &young).outcome, Outcome::NotExecuted);
 }
 
 #[test]

@@ -1,0 +1,263 @@
+//! Lines as they are promised: the shape of a call and of a finding, and how they are found again.
+
+use std::{collections::BTreeSet, ops::Index, path::Path};
+
+use serde_json::Value;
+
+use super::{Did, sys};
+
+/// The keys of Tracee's `trace.Event`, in its order.
+const TRACEE: [&str; 30] = [
+    "timestamp",
+    "threadStartTime",
+    "processorId",
+    "processId",
+    "cgroupId",
+    "threadId",
+    "parentProcessId",
+    "hostProcessId",
+    "hostThreadId",
+    "hostParentProcessId",
+    "userId",
+    "mountNamespace",
+    "pidNamespace",
+    "processName",
+    "executable",
+    "hostName",
+    "containerId",
+    "container",
+    "kubernetes",
+    "eventId",
+    "eventName",
+    "argsNum",
+    "returnValue",
+    "syscall",
+    "stackAddresses",
+    "contextFlags",
+    "threadEntityId",
+    "processEntityId",
+    "parentEntityId",
+    "args",
+];
+
+/// What every call line says after that.
+const OURS: [&str; 19] = [
+    "schemaVersion",
+    "id",
+    "sequence",
+    "tags",
+    "outcome",
+    "keyHex",
+    "flags",
+    "mode",
+    "exitTimestamp",
+    "abi",
+    "hook",
+    "effectiveUserId",
+    "groupId",
+    "effectiveGroupId",
+    "ipcNamespace",
+    "processStartTime",
+    "parentStartTime",
+    "hostId",
+    "bootId",
+];
+
+/// One line of output.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    raw: String,
+    value: Value,
+}
+
+impl Index<&str> for Line {
+    type Output = Value;
+
+    fn index(&self, key: &str) -> &Value {
+        &self.value[key]
+    }
+}
+
+impl Line {
+    /// Parses it and checks that it has the promised shape.
+    pub(crate) fn parse(raw: &str) -> Self {
+        let value = serde_json::from_str(raw).unwrap_or_else(|error| panic!("{error}: {raw:?}"));
+        let line = Self { raw: raw.into(), value };
+        line.ordered(&TRACEE);
+        if line.is_call() {
+            line.call_shape();
+        } else {
+            line.finding_shape();
+        }
+        line
+    }
+
+    pub(crate) fn is_call(&self) -> bool {
+        self["eventName"] == "msgget"
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.value.get(key).is_some()
+    }
+
+    /// An integer of this line; panics if there is none.
+    pub(crate) fn int(&self, key: &str) -> i64 {
+        self[key]
+            .as_i64()
+            .unwrap_or_else(|| panic!("no integer {key}: {}", self.raw))
+    }
+
+    /// A text of this line; panics if there is none.
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self[key]
+            .as_str()
+            .unwrap_or_else(|| panic!("no text {key}: {}", self.raw))
+    }
+
+    /// The value of an argument.
+    pub(crate) fn arg(&self, name: &str) -> &Value {
+        let args = self["args"].as_array().expect("args");
+        &args
+            .iter()
+            .find(|arg| arg["name"] == name)
+            .unwrap_or_else(|| panic!("no argument {name}: {}", self.raw))["value"]
+    }
+
+    /// Key, flags and result.
+    pub(crate) fn result(&self) -> (i64, i64, i64) {
+        (
+            self.arg("key").as_i64().unwrap(),
+            self.arg("msgflg").as_i64().unwrap(),
+            self.int("returnValue"),
+        )
+    }
+
+    /// Whether a thread of our own pid namespace made it.
+    pub(crate) fn by_thread(&self, tid: i32) -> bool {
+        self["threadId"] == tid && self["pidNamespace"] == sys::namespace("pid")
+    }
+
+    /// Panics unless the keys follow each other in the text like this.
+    fn ordered(&self, keys: &[&str]) {
+        let mut rest = self.raw.strip_prefix('{').expect("an object");
+        for key in keys {
+            let quoted = format!("\"{key}\":");
+            rest = rest
+                .split_once(&quoted)
+                .unwrap_or_else(|| panic!("{key} is missing or out of order: {}", self.raw))
+                .1;
+        }
+    }
+
+    fn call_shape(&self) {
+        let outcome = self.text("outcome");
+        let paired = !matches!(outcome, "unpaired" | "not_executed");
+        let certain = matches!(outcome, "created" | "opened" | "failed");
+        assert!(
+            paired || outcome == "not_executed" || outcome == "unpaired" || outcome == "ambiguous",
+            "{}",
+            self.raw
+        );
+
+        let mut keys: BTreeSet<_> = TRACEE.into_iter().chain(OURS).collect();
+        if !Path::new("/etc/machine-id").exists() {
+            keys.remove("hostId");
+        }
+        keys.extend(certain.then_some("outcomeSource"));
+        keys.extend((outcome == "failed").then_some("errno"));
+        keys.extend(paired.then_some("durationNs"));
+        let found: BTreeSet<_> = self.value.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(found, keys, "{}", self.raw);
+
+        for (key, value) in [
+            ("eventId", "68".into()),
+            ("argsNum", 2.into()),
+            ("syscall", "msgget".into()),
+            ("stackAddresses", Value::Null),
+            ("abi", "x86_64".into()),
+            ("hook", "tracepoint".into()),
+        ] {
+            assert_eq!(self[key], value, "{key}: {}", self.raw);
+        }
+        assert!(self["tags"].as_array().unwrap().contains(&"U".into()), "{}", self.raw);
+        for (arg, name) in self["args"].as_array().unwrap().iter().zip(["key", "msgflg"]) {
+            assert_eq!(
+                (&arg["name"], &arg["type"]),
+                (&name.into(), &"int32".into()),
+                "{}",
+                self.raw
+            );
+        }
+        let (key, flags, _) = self.result();
+        assert_eq!(self.text("keyHex"), format!("{:#010x}", key as u32), "{}", self.raw);
+        assert_eq!(self.text("mode"), format!("{:04o}", flags & 0o777), "{}", self.raw);
+        let (entered, left) = (self.int("timestamp"), self.int("exitTimestamp"));
+        assert_eq!(
+            left - entered,
+            if paired { self.int("durationNs") } else { 0 },
+            "{}",
+            self.raw
+        );
+    }
+
+    fn finding_shape(&self) {
+        assert_eq!(
+            (self.text("eventName"), self.text("eventId")),
+            ("check_then_create", "6803"),
+            "{}",
+            self.raw
+        );
+        assert_eq!(self["returnValue"], 0, "{}", self.raw);
+        for key in ["metadata", "schemaVersion", "id", "sequence", "tags", "evidence"] {
+            assert!(self.has(key), "{key} is missing: {}", self.raw);
+        }
+        let args = self["args"].as_array().unwrap();
+        let names: Vec<_> = args
+            .iter()
+            .map(|arg| (arg["name"].as_str().unwrap(), arg["type"].as_str().unwrap()))
+            .collect();
+        let mut wanted = vec![
+            ("key", "int32"),
+            ("windowNs", "uint64"),
+            ("windowMaxNs", "uint64"),
+            ("checkId", "string"),
+            ("createId", "string"),
+            ("detectedFrom", "unknown"),
+        ];
+        if !names.contains(&wanted[1]) {
+            wanted.remove(1); // when the creation's own entry was not seen
+        }
+        assert_eq!(names, wanted, "{}", self.raw);
+        assert_eq!(self["argsNum"], names.len(), "{}", self.raw);
+    }
+}
+
+/// Each call beside its line: per thread the same calls in the same order, none more and none less.
+pub(crate) fn pair(did: &[Did], lines: &[Line]) -> Vec<(Did, Line)> {
+    let threads: BTreeSet<_> = did.iter().map(|did| did.tid).collect();
+    let mut pairs = Vec::with_capacity(did.len());
+    for tid in threads {
+        let did: Vec<_> = did.iter().filter(|did| did.tid == tid).collect();
+        let lines: Vec<_> = lines
+            .iter()
+            .filter(|line| line.is_call() && line.by_thread(tid))
+            .collect();
+        let results: Vec<_> = lines.iter().map(|line| line.result()).collect();
+        assert_eq!(
+            results,
+            did.iter().map(|did| did.result()).collect::<Vec<_>>(),
+            "calls of thread {tid}"
+        );
+        pairs.extend(did.into_iter().copied().zip(lines.into_iter().cloned()));
+    }
+    pairs
+}
+
+/// What stands before the value of the first argument.
+pub(crate) const KEY: &str = r#""name":"key","type":"int32","value":"#;
+
+/// The integer that follows `before` in a line that there is no time to parse.
+pub(crate) fn number(line: &str, before: &str) -> Option<i64> {
+    let rest = line.split_once(before)?.1;
+    rest[..rest.find([',', '}'])?].parse().ok()
+}

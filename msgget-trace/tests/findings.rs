@@ -1,0 +1,130 @@
+//! The finding `check_then_create`: who looks for a queue, finds none and then creates it, leaves a window to others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use common::{
+    Did, Line, run,
+    sys::{self, msgget},
+};
+use libc::{ENOENT, IPC_CREAT, IPC_EXCL};
+use serde_json::json;
+
+/// Traces `calls`, and returns their lines and the findings about the process that made the last one, as (position, line).
+fn findings(calls: impl FnOnce() -> Vec<Did> + Send) -> (Vec<(Did, Line)>, Vec<Line>, Vec<usize>) {
+    let daemon = run(&[]);
+    let did = sys::private_ipc(calls);
+    let lines = daemon.stop().balanced();
+    let tids: Vec<_> = did.iter().map(|did| did.tid).collect();
+    let ours = |line: &Line| !line.is_call() && tids.iter().any(|tid| line.by_thread(*tid));
+    let findings = (0..lines.len()).filter(|at| ours(&lines[*at])).collect();
+    (common::line::pair(&did, &lines), lines, findings)
+}
+
+#[test]
+fn a_check_then_a_creation() {
+    live!(60);
+    let (pairs, lines, found) = findings(|| vec![msgget(0x77, 0o600), msgget(0x77, IPC_CREAT | 0o600)]);
+    assert_eq!(pairs[0].0.result, -ENOENT);
+    let [at] = found.as_slice() else {
+        panic!("not one finding: {found:?}")
+    };
+    let (check, create, finding) = (&pairs[0].1, &pairs[1].1, &lines[*at]);
+    assert_eq!(create["tags"], json!(["U", "TOCTOU"]));
+    assert_eq!(
+        finding.int("sequence"),
+        create.int("sequence") + 1,
+        "right after the call that completes it"
+    );
+
+    assert_eq!(finding.arg("key"), 0x77);
+    assert_eq!(
+        finding.arg("windowNs"),
+        create.int("timestamp") - check.int("exitTimestamp")
+    );
+    let (least, most) = (finding.arg("windowNs").as_u64(), finding.arg("windowMaxNs").as_u64());
+    assert!(least <= most, "{least:?} {most:?}");
+    assert_eq!(finding["evidence"], json!([check["id"], create["id"]]));
+    assert_eq!(
+        (finding.arg("checkId"), finding.arg("createId")),
+        (&check["id"], &create["id"])
+    );
+    let cause = finding.arg("detectedFrom");
+    assert_eq!(
+        (&cause["name"], &cause["returnValue"], &cause["args"]),
+        (&"msgget".into(), &create["returnValue"], &create["args"])
+    );
+    let properties = finding["metadata"]["Properties"].as_object().unwrap();
+    for property in ["Severity", "Category", "signatureID", "signatureName"] {
+        assert!(properties.contains_key(property), "{property}");
+    }
+    for key in ["hostProcessId", "processName", "pidNamespace", "userId", "bootId"] {
+        if finding.has(key) {
+            assert_eq!(finding[key], create[key], "{key}");
+        }
+    }
+}
+
+#[test]
+fn an_exclusive_creation_after_a_check_is_tagged() {
+    live!(60);
+    let (pairs, _, found) = findings(|| vec![msgget(0x78, 0), msgget(0x78, IPC_CREAT | IPC_EXCL | 0o600)]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(pairs[1].1["tags"], json!(["U", "TOCTOU"]));
+}
+
+#[test]
+fn each_creation_has_its_own_check() {
+    live!(60);
+    let (_, lines, found) = findings(|| {
+        (1..=50)
+            .flat_map(|key| [msgget(key, 0), msgget(key, IPC_CREAT | 0o600)])
+            .collect()
+    });
+    let keys: Vec<_> = found.iter().map(|at| lines[*at].arg("key").as_i64().unwrap()).collect();
+    assert_eq!(keys, (1..=50).collect::<Vec<_>>());
+    let ids: std::collections::BTreeSet<_> = found.iter().map(|at| lines[*at].text("id")).collect();
+    assert_eq!(ids.len(), 50, "every finding has an id of its own");
+}
+
+#[test]
+fn nothing_is_found_where_there_is_no_window() {
+    live!(60);
+    let (_, _, found) = findings(|| {
+        let create = IPC_CREAT | 0o600;
+        let mut calls = vec![
+            msgget(1, create), // no check
+            msgget(1, 0),      // a check that finds the queue
+            msgget(1, create),
+            msgget(2, 0),
+            msgget(3, create),            // another key
+            msgget(4, create | IPC_EXCL), // no check
+            msgget(libc::IPC_PRIVATE, create),
+        ];
+        calls.extend(sys::fork(|| vec![msgget(2, create)]).calls()); // another process
+        calls
+    });
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn the_check_may_come_from_another_thread_but_not_from_another_namespace() {
+    live!(60);
+    let (_, lines, found) = findings(|| {
+        let check = msgget(5, 0);
+        let elsewhere = sys::private_ipc(|| msgget(5, IPC_CREAT | 0o600));
+        let here = std::thread::scope(|scope| scope.spawn(|| msgget(5, IPC_CREAT | 0o600)).join().unwrap());
+        vec![check, elsewhere, here]
+    });
+    let [at] = found.as_slice() else {
+        panic!("not one finding: {found:?}")
+    };
+    assert_eq!(lines[*at - 1].arg("key"), 5);
+    assert_eq!(lines[*at]["hostThreadId"], lines[*at - 1]["hostThreadId"]);
+}

@@ -1,0 +1,258 @@
+//! How the daemon ends, and how it refuses to start: the status, and one line that says what is missing, why, and what to do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::Command,
+};
+
+use common::{
+    Did, Line, Program, amid_calls, binary, finish, msgget_trace, run,
+    seccomp::filter_msgget,
+    sys::{self, msgget},
+};
+
+/// Stops the daemon by `signal` amid calls that go on until it is gone.
+fn stop_amid_calls(signal: i32) {
+    let daemon = run(&[]);
+    let (report, tid, made) = amid_calls(|| {
+        daemon.stdout.find(|_| true);
+        daemon.signal(signal);
+        daemon.wait()
+    });
+    let keys: Vec<_> = report
+        .balanced()
+        .iter()
+        .filter(|line| line.by_thread(tid))
+        .map(|line| line.result().0)
+        .collect();
+    assert!(keys.len() <= made);
+    // From the first to the last none is missing; what came after, nobody saw.
+    for (at, pair) in keys.windows(2).enumerate() {
+        assert_eq!(pair[1], pair[0] % 10 + 1, "after call {at}");
+    }
+}
+
+#[test]
+fn sigint_ends_it_in_balance() {
+    live!(60);
+    stop_amid_calls(libc::SIGINT);
+}
+
+#[test]
+fn sigterm_ends_it_in_balance() {
+    live!(60);
+    stop_amid_calls(libc::SIGTERM);
+}
+
+#[test]
+fn idle_it_ends_in_balance_and_silence() {
+    live!(60);
+    let report = run(&[]).stop();
+    report.balanced();
+    let [ready, balance] = report.stderr.as_slice() else {
+        panic!("more than two messages: {:#?}", report.stderr)
+    };
+    assert!(ready.starts_with("msgget-trace: ready") && balance.starts_with("msgget-trace: balance"));
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    live!(60);
+    let (daemon, stdout) = Program::start_unread(&mut msgget_trace(["run"]));
+    let daemon = daemon.ready();
+    let ((line, report), ..) = amid_calls(|| {
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap(); // and closes it, as `| head -1`
+        (line, daemon.wait())
+    });
+    assert!(Line::parse(line.trim_end()).is_call());
+    assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
+    for message in &report.stderr {
+        let expected = ["msgget-trace: ready", "msgget-trace: balance"];
+        assert!(
+            expected.iter().any(|start| message.starts_with(start)),
+            "not quiet: {message}"
+        );
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_counted() {
+    live!(60);
+    const CALLS: usize = 2_000; // the smallest ring holds some 370
+    let daemon = run(&["--ring-size", "65536"]);
+    daemon.signal(libc::SIGSTOP);
+    let calls = sys::private_ipc(|| (1..).take(CALLS).map(|key| msgget(key, 0)).collect::<Vec<_>>());
+    daemon.signal(libc::SIGCONT);
+    let report = daemon.stop();
+    assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
+    let lines = report.consistent();
+    let lines: Vec<_> = lines
+        .iter()
+        .filter(|line| line.by_thread(calls[0].tid))
+        .map(Line::result)
+        .collect();
+    assert!((1..CALLS).contains(&lines.len()), "{} lines", lines.len());
+    assert_eq!(
+        lines,
+        calls[..lines.len()].iter().map(Did::result).collect::<Vec<_>>(),
+        "the first are kept"
+    );
+    assert!(
+        report.balance()["lost"] >= (CALLS - lines.len()) as u64,
+        "{:#?}",
+        report.stderr
+    );
+}
+
+#[test]
+fn a_reader_that_does_not_read_cannot_hold_it() {
+    live!(60);
+    let (daemon, unread) = Program::start_unread(&mut msgget_trace(["run"]));
+    let daemon = daemon.ready();
+    // More than any pipe holds.
+    sys::private_ipc(|| (1..=2_000).for_each(|key| _ = sys::msgget_only(key, 0)));
+    let report = daemon.stop();
+    assert_eq!(report.status.code(), Some(8), "{:#?}", report.stderr);
+    assert_eq!(
+        report
+            .stderr
+            .iter()
+            .filter(|line| line.contains("cannot write"))
+            .count(),
+        1,
+        "{:#?}",
+        report.stderr
+    );
+    drop(unread);
+}
+
+#[test]
+fn usage_errors_are_2() {
+    live!(60);
+    for arguments in [
+        &["run", "--no-such-option"][..],
+        &["run", "--ring-size", "100000"],
+        &["run", "x"],
+        &["walk"],
+        &["exec"],
+    ] {
+        let report = finish(&mut msgget_trace(arguments));
+        assert_eq!(report.status.code(), Some(2), "{arguments:?}: {:#?}", report.stderr);
+        assert_eq!(report.stdout, [""; 0]);
+    }
+}
+
+#[test]
+fn without_privileges() {
+    live!(60);
+    // The build may stand where only its owner may look.
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = dir.path().join("msgget-trace");
+    fs::copy(binary(), &copy).unwrap();
+    let mut nobody = Command::new("setpriv");
+    nobody
+        .args(["--reuid", "65534", "--clear-groups", "--"])
+        .arg(copy)
+        .arg("run");
+    finish(&mut nobody).refused(3, &["CAP_BPF", "root"]);
+}
+
+/// `msgget-trace run` in a mount namespace that `change` has prepared.
+fn with_mounts(change: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &format!("set -e\n{change} \"$0\" run"), binary()]);
+    command
+}
+
+#[test]
+fn without_btf() {
+    live!(60);
+    let report = finish(&mut with_mounts("mount -t tmpfs none /sys/kernel/btf; exec"));
+    report.refused(5, &["/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
+}
+
+#[test]
+fn without_tracefs() {
+    live!(60);
+    let unmount =
+        "for at in /sys/kernel/tracing /sys/kernel/debug/tracing /sys/kernel/debug; do umount -l $at 2>&- || :; done";
+    let limit = "exec setpriv --bounding-set=-all,+bpf,+perfmon,+dac_read_search --";
+    finish(&mut with_mounts(&format!("{unmount}; {limit}"))).refused(4, &["tracefs", "mount"]);
+}
+
+#[test]
+fn with_few_capabilities_where_there_is_tracefs() {
+    live!(60);
+    let mount = "mount -t tracefs none /sys/kernel/tracing";
+    let limit = "exec setpriv --bounding-set=-all,+bpf,+perfmon,+dac_read_search --";
+    Program::start(&mut with_mounts(&format!("{mount}; {limit}")))
+        .ready()
+        .stop()
+        .balanced();
+}
+
+#[test]
+fn on_an_old_kernel() {
+    live!(60);
+    let mut old = Command::new("setarch");
+    old.args([std::env::consts::ARCH, "--uname-2.6", binary(), "run"]);
+    finish(&mut old).refused(6, &["2.6", "5.15"]);
+}
+
+#[test]
+fn when_the_canary_cannot_fly() {
+    live!(60);
+    let mut command = msgget_trace(["run"]);
+    // SAFETY: installing a filter uses nothing but the stack and system calls.
+    unsafe {
+        command.pre_exec(|| filter_msgget(libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned(), None, 0).map(drop));
+    }
+    finish(&mut command).refused(7, &["msgget", "seccomp"]);
+}
+
+#[test]
+fn when_the_output_takes_nothing() {
+    live!(60);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let daemon = Program::start_writing(&mut msgget_trace(["run"]), full.into()).ready();
+    sys::private_ipc(|| msgget(1, 0));
+    let report = daemon.wait();
+    assert_eq!(report.status.code(), Some(8), "{:#?}", report.stderr);
+    let messages: Vec<_> = report
+        .stderr
+        .iter()
+        .filter(|line| line.contains("No space left"))
+        .collect();
+    assert_eq!(messages.len(), 1, "{:#?}", report.stderr);
+}
+
+#[test]
+fn when_the_output_cannot_be_opened() {
+    live!(60);
+    for path in ["/nonexistent/lines", "/"] {
+        finish(&mut msgget_trace(["run", "--output", path])).refused(8, &[path]);
+    }
+}
+
+#[test]
+fn nothing_stays_loaded() {
+    live!(60);
+    let daemon = run(&[]);
+    let programs = common::loaded_programs(daemon.pid());
+    assert!(!programs.is_empty());
+    daemon.stop().balanced();
+    common::await_unloaded(&programs);
+}
