@@ -171,7 +171,11 @@ impl Daemon {
                 return Ok(End::Closed);
             }
             let pause = match step {
-                Step::Full => continue,
+                // The runtime must see signals even if there is no end of records.
+                Step::Full => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
                 Step::Drained => BUSY,
                 Step::Empty => IDLE,
             };
