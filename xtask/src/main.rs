@@ -6,11 +6,13 @@
 //! the daemon's alone.
 
 mod debian;
+mod guest;
 mod run;
 mod setup;
 mod summary;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::{
     env,
@@ -22,13 +24,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Builds, runs and checks msgget-trace, and installs what is missing for it"
-)]
+#[command(name = "cargo xtask", about = "Builds, runs and checks msgget-trace, and installs what is missing for it")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -54,17 +53,13 @@ enum Task {
     Lint,
     /// Run every test; as root also those that load programs into the kernel
     Test {
-        /// Kernels to test on besides the machine's own
-        #[arg(long, value_enum, default_value_t = Vm::None)]
-        vm: Vm,
+        /// Virtual machines to repeat the live tests in, for the sake of their kernels
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all", value_parser = vm::names())]
+        vm: Vec<String>,
     },
-}
-
-/// The virtual machines that the live tests can be repeated in.
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Vm {
-    /// The machine's own kernel only
-    None,
+    /// What such a machine runs as its first process
+    #[command(hide = true)]
+    Guest(guest::Plan),
 }
 
 fn main() -> ExitCode {
@@ -74,7 +69,8 @@ fn main() -> ExitCode {
         Task::Build { release } => run::build(workspace, release).map(|()| ExitCode::SUCCESS),
         Task::Run { arguments } => run::run(workspace, arguments).map(|never| match never {}),
         Task::Lint => lint(workspace).map(|()| ExitCode::SUCCESS),
-        Task::Test { vm: Vm::None } => test::run(workspace),
+        Task::Test { vm } => test::run(workspace, &vm),
+        Task::Guest(plan) => guest::main(&plan).map(|never| match never {}),
     };
     done.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");
@@ -93,11 +89,7 @@ fn lint(workspace: &Path) -> Result<()> {
             .args(["--", "-Dwarnings"]),
     )?;
     let clippy = toolchain.cargo("clippy", env::consts::ARCH);
-    succeed(
-        clippy
-            .context("preparing clippy for the kernel program")?
-            .args(["--", "-Dwarnings"]),
-    )
+    succeed(clippy.context("preparing clippy for the kernel program")?.args(["--", "-Dwarnings"]))
 }
 
 /// The cargo that runs us, at work in the workspace.
@@ -132,10 +124,7 @@ fn as_root(program: &OsStr, why: &str) -> Result<Command> {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     if !env::split_paths(&path).any(|folder| folder.join("sudo").is_file()) {
-        bail!(
-            "{} must run as root ({why}), and there is no sudo here: start `cargo xtask` as root",
-            program.display()
-        );
+        bail!("{} must run as root ({why}), and there is no sudo here: start `cargo xtask` as root", program.display());
     }
     eprintln!("xtask: {} runs through sudo: {why}", program.display());
     let mut sudo = Command::new("sudo");
@@ -148,18 +137,13 @@ mod tests {
     use super::{Cli, Parser as _, Task};
 
     fn run(words: &[&str]) -> Option<Task> {
-        Cli::try_parse_from([&["xtask"], words].concat())
-            .ok()
-            .map(|cli| cli.task)
+        Cli::try_parse_from([&["xtask"], words].concat()).ok().map(|cli| cli.task)
     }
 
     #[test]
     fn the_daemons_own_dashes_survive() {
         let arguments = ["exec", "--", "ipcmk", "-Q"].map(String::from).to_vec();
-        assert_eq!(
-            run(&["run", "--", "exec", "--", "ipcmk", "-Q"]),
-            Some(Task::Run { arguments })
-        );
+        assert_eq!(run(&["run", "--", "exec", "--", "ipcmk", "-Q"]), Some(Task::Run { arguments }));
         assert_eq!(run(&["run"]), Some(Task::Run { arguments: Vec::new() }));
         assert_eq!(run(&["run", "exec"]), None, "without -- it might be meant for us");
     }

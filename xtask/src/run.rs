@@ -12,11 +12,7 @@ const DAEMON: &str = "msgget-trace";
 /// Builds the daemon, and installs first what that takes.
 pub(crate) fn build(workspace: &Path, release: bool) -> Result<()> {
     setup::toolchain(workspace)?;
-    succeed(
-        cargo(workspace)
-            .args(["build", "--package", DAEMON])
-            .args(release.then_some("--release")),
-    )
+    succeed(cargo(workspace).args(["build", "--package", DAEMON]).args(release.then_some("--release")))
 }
 
 /// Builds the daemon for release and becomes it, so that signals reach it and its exit status is
@@ -26,17 +22,10 @@ pub(crate) fn run(workspace: &Path, mut arguments: Vec<String>) -> Result<Infall
     // Asked before the build, which may replace us.
     let own = env::current_exe().context("finding the folder that cargo builds into")?;
     build(workspace, true)?;
-    let daemon = own
-        .ancestors()
-        .nth(2)
-        .unwrap_or(Path::new("/"))
-        .join("release")
-        .join(DAEMON);
+    let daemon = own.ancestors().nth(2).unwrap_or(Path::new("/")).join("release").join(DAEMON);
     if arguments.is_empty() {
         arguments.push("run".into());
     }
-    let error = as_root(daemon.as_os_str(), "it loads programs into the kernel")?
-        .args(arguments)
-        .exec();
+    let error = as_root(daemon.as_os_str(), "it loads programs into the kernel")?.args(arguments).exec();
     Err(anyhow!(error).context(format!("cannot start {}", daemon.display())))
 }

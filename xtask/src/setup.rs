@@ -57,11 +57,7 @@ pub(crate) fn toolchain(workspace: &Path) -> Result<Toolchain> {
 /// Whether rustup could add a component to the active toolchain.
 fn component_add(workspace: &Path, component: &str) -> bool {
     say(&format!("rustup component add {component}"));
-    let added = succeed(
-        Command::new("rustup")
-            .args(["component", "add", component])
-            .current_dir(workspace),
-    );
+    let added = succeed(Command::new("rustup").args(["component", "add", component]).current_dir(workspace));
     added.inspect_err(|error| say(&format!("{error:#}"))).is_ok()
 }
 
@@ -80,21 +76,10 @@ fn debian_rust() -> Result<()> {
 fn linker(workspace: &Path) -> Result<()> {
     let tools = target_dir(workspace).join("tools");
     let scratch = tools.join("build");
-    say(&format!(
-        "cargo install bpf-linker {BPF_LINKER} into {} (a minute or two)",
-        tools.display()
-    ));
+    say(&format!("cargo install bpf-linker {BPF_LINKER} into {} (a minute or two)", tools.display()));
     succeed(
         cargo(workspace)
-            .args([
-                "install",
-                "bpf-linker",
-                "--version",
-                BPF_LINKER,
-                "--locked",
-                "--force",
-                "--root",
-            ])
+            .args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--force", "--root"])
             .arg(&tools)
             // Not in /tmp, where a small tmpfs may not hold it.
             .arg("--target-dir")

@@ -18,10 +18,7 @@ impl Summary {
     /// Adds up a line of output if it is the result of one test binary; any other is of no
     /// interest.
     pub(crate) fn read(&mut self, line: &str) {
-        let Some((_verdict, counts)) = line
-            .strip_prefix("test result: ")
-            .and_then(|rest| rest.split_once(". "))
-        else {
+        let Some((_verdict, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
             return;
         };
         for count in counts.split("; ") {
@@ -36,6 +33,14 @@ impl Summary {
                 _ => {}
             }
         }
+    }
+
+    /// Adds what was counted elsewhere.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.skips.extend(other.skips);
     }
 
     /// Takes the tests' own report, a line `name: reason` for each test that skipped itself.
@@ -82,21 +87,14 @@ mod tests {
 
     #[test]
     fn binaries_add_up() {
-        assert_eq!(
-            summary(&[OK, "running 6 tests\n", BAD], ""),
-            "16 passed, 2 failed, 1 skipped"
-        );
+        assert_eq!(summary(&[OK, "running 6 tests\n", BAD], ""), "16 passed, 2 failed, 1 skipped");
         assert_eq!(summary(&[], ""), "0 passed, 0 failed, 0 skipped");
     }
 
     #[test]
     fn only_whole_result_lines_count() {
-        let lookalikes = [
-            " test result: ok. 5 passed; 0 failed",
-            "test result: ok",
-            "test result::x ... ok",
-            "5 passed; 1 failed",
-        ];
+        let lookalikes =
+            [" test result: ok. 5 passed; 0 failed", "test result: ok", "test result::x ... ok", "5 passed; 1 failed"];
         assert_eq!(summary(&lookalikes, ""), "0 passed, 0 failed, 0 skipped");
     }
 
@@ -107,9 +105,6 @@ mod tests {
         assert_eq!(summary(&[OK], skips), "10 passed, 0 failed, 3 skipped");
         let mut summary = Summary::default();
         summary.read_skips(skips);
-        assert_eq!(
-            summary.skips.get("live::php").map(String::as_str),
-            Some("php is absent: install php-cli")
-        );
+        assert_eq!(summary.skips.get("live::php").map(String::as_str), Some("php is absent: install php-cli"));
     }
 }

@@ -1,5 +1,5 @@
-//! In: every test of the workspace. Out: their output as it comes, what was skipped and why, and a
-//! last line that counts them.
+//! In: every test of the workspace, and virtual machines to repeat the live ones in. Out: their
+//! output as it comes, what was skipped and why, and a last line that counts them.
 
 use std::{
     env, fs,
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo, debian, is_root, setup, summary::Summary, toolchain::target_dir};
+use crate::{cargo, debian, is_root, setup, summary::Summary, toolchain::target_dir, vm};
 
 /// The variable that names the file to which a test that skips itself appends a line `name:
 /// reason`.
@@ -19,21 +19,9 @@ const SKIPS: &str = "MSGGET_TRACE_SKIPS";
 /// What the live tests call msgget(2) with: the Debian package, what it is for, and a shell line
 /// that succeeds where it is there.
 const CALLERS: [(&str, &str, &str); 6] = [
-    (
-        "strace",
-        "what a program really called, as an independent witness",
-        "command -v strace",
-    ),
-    (
-        "util-linux",
-        "ipcmk calls from C, unshare makes the namespaces",
-        "command -v ipcmk && command -v unshare",
-    ),
-    (
-        "perl",
-        "IPC::Msg, a caller that is an interpreter",
-        "perl -MIPC::Msg -e1",
-    ),
+    ("strace", "what a program really called, as an independent witness", "command -v strace"),
+    ("util-linux", "ipcmk calls from C, unshare makes the namespaces", "command -v ipcmk && command -v unshare"),
+    ("perl", "IPC::Msg, a caller that is an interpreter", "perl -MIPC::Msg -e1"),
     (
         "php-cli",
         "msg_get_queue, an interpreter that web servers run",
@@ -41,20 +29,12 @@ const CALLERS: [(&str, &str, &str); 6] = [
     ),
     // By path: a Python that is first in PATH by some version manager does not see Debian's
     // modules.
-    (
-        "python3-sysv-ipc",
-        "sysv_ipc, an interpreter through a C module",
-        "/usr/bin/python3 -c 'import sysv_ipc'",
-    ),
-    (
-        "fakeroot",
-        "faked, a daemon that makes queues as part of its work",
-        "command -v fakeroot",
-    ),
+    ("python3-sysv-ipc", "sysv_ipc, an interpreter through a C module", "/usr/bin/python3 -c 'import sysv_ipc'"),
+    ("fakeroot", "faked, a daemon that makes queues as part of its work", "command -v fakeroot"),
 ];
 
 /// Runs the tests; the exit code says whether every one of them did its work well.
-pub(crate) fn run(workspace: &Path) -> Result<ExitCode> {
+pub(crate) fn run(workspace: &Path, machines: &[String]) -> Result<ExitCode> {
     setup::toolchain(workspace)?;
     if is_root() {
         callers()?;
@@ -71,21 +51,14 @@ pub(crate) fn run(workspace: &Path) -> Result<ExitCode> {
     }
 
     let mut summary = Summary::default();
-    // For release: the live tests need the daemon's real speed, and so everything is built once.
-    let mut tests = cargo(workspace)
-        .args(["test", "--workspace", "--release", "--no-fail-fast", "--locked"])
+    let mut tests = cargo_test(workspace)
         .env(SKIPS, &skips)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo test")?;
     let mut output = io::stdout().lock();
-    for line in tests
-        .stdout
-        .take()
-        .into_iter()
-        .flat_map(|pipe| BufReader::new(pipe).split(b'\n'))
-    {
+    for line in tests.stdout.take().into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n')) {
         let mut line = line.context("cannot read what cargo test prints")?;
         summary.read(&String::from_utf8_lossy(&line));
         line.push(b'\n');
@@ -97,30 +70,39 @@ pub(crate) fn run(workspace: &Path) -> Result<ExitCode> {
         let report = fs::read(&skips).with_context(|| format!("cannot read {}", skips.display()))?;
         summary.read_skips(&String::from_utf8_lossy(&report));
     }
-    Ok(conclude(&mut summary, status.success()))
-}
-
-/// Prints what there is to know besides the tests' own output, the counts last.
-fn conclude(summary: &mut Summary, cargo_is_content: bool) -> ExitCode {
-    for (name, reason) in &summary.skips {
-        println!("SKIPPED {name}: {reason}");
-    }
-    if !cargo_is_content && summary.failed == 0 {
+    drop(output);
+    if !status.success() && summary.failed == 0 {
         // A binary that does not compile, or dies, prints no result; it is not to pass for zero
         // failures.
         println!("cargo test failed before a test could say so; see above. It counts as one failure.");
         summary.failed = 1;
+    }
+    if let Err(error) = vm::run(workspace, machines, &mut summary) {
+        println!("The virtual machines could not do their work, which counts as one failure: {error:#}");
+        summary.failed += 1;
+    }
+    Ok(conclude(&summary))
+}
+
+/// The command that builds and runs the tests.
+pub(crate) fn cargo_test(workspace: &Path) -> Command {
+    let mut cargo = cargo(workspace);
+    // For release: the live tests need the daemon's real speed, and so everything is built once.
+    cargo.args(["test", "--workspace", "--release", "--no-fail-fast", "--locked"]);
+    cargo
+}
+
+/// Prints what there is to know besides the tests' own output, the counts last.
+fn conclude(summary: &Summary) -> ExitCode {
+    for (name, reason) in &summary.skips {
+        println!("SKIPPED {name}: {reason}");
     }
     let strict = env::var_os("CI").is_some_and(|value| value == "true");
     if strict && summary.skipped() > 0 {
         println!("CI=true: a skipped test is a failure of the run.");
     }
     println!("\n{summary}");
-    if summary.failed > 0 || (strict && summary.skipped() > 0) {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    if summary.failed > 0 || (strict && summary.skipped() > 0) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Makes sure of the callers.
@@ -128,11 +110,7 @@ fn callers() -> Result<()> {
     let mut absent = Vec::new();
     for (package, purpose, probe) in CALLERS {
         let mut shell = Command::new("sh");
-        let probe = shell
-            .args(["-c", probe])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        let probe = shell.args(["-c", probe]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if !probe.status().context("cannot start sh")?.success() {
             eprintln!("test: {package} is missing: {purpose}");
             absent.push(package);

@@ -80,11 +80,9 @@ impl fmt::Display for Missing {
                  the code with it",
                 sysroot.display()
             ),
-            Self::Linker(path) => write!(
-                f,
-                "bpf-linker {BPF_LINKER} is missing at {}: it links the kernel program",
-                path.display()
-            ),
+            Self::Linker(path) => {
+                write!(f, "bpf-linker {BPF_LINKER} is missing at {}: it links the kernel program", path.display())
+            }
         }
     }
 }
@@ -146,11 +144,7 @@ impl Toolchain {
         if version.and_then(|line| Some(line.split_whitespace().nth(1)? == BPF_LINKER)) != Some(true) {
             return Err(Missing::Linker(linker));
         }
-        Ok(Self {
-            compiler,
-            linker,
-            workspace: workspace.to_owned(),
-        })
+        Ok(Self { compiler, linker, workspace: workspace.to_owned() })
     }
 
     /// A program that came with the compiler, whether it is there or not.
@@ -250,9 +244,7 @@ fn llvm_library(sysroot: &Path) -> Option<PathBuf> {
 
 /// The value on the line `name: value`, or nothing.
 fn field<'a>(text: &'a str, name: &str) -> &'a str {
-    let mut values = text
-        .lines()
-        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     values.next().unwrap_or_default()
 }
 
