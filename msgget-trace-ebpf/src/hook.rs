@@ -1,12 +1,34 @@
-//! The ways in. Each file is one family of programs: what the kernel calls goes in, an edge of a call comes out.
+//! The ways in. Each file is one rung's programs: what the kernel calls goes in, an edge of a call comes out. Both edges
+//! are the same on every rung that pairs them by thread, and stand here.
 
+mod fexit;
 mod lifecycle;
+mod tp_btf;
 mod tracepoint;
 
+use aya_ebpf::{EbpfContext, helpers::generated::bpf_ktime_get_boot_ns};
+use aya_log_ebpf::{debug, warn};
+use msgget_trace_ebpf::{Call, EVICTED, NOT_EXECUTED, PAIRED, Position};
+
 use crate::{
-    maps::MEMBERS,
+    door::Door,
+    image::announce,
+    maps::{self, MEMBERS, scratch},
+    slot,
+    submit::submit,
     task::{Task, frozen},
 };
+
+/// `IPC_CREAT` and `IPC_EXCL`, include/uapi/linux/ipc.h.
+const IPC_CREAT: i32 = 0o1000;
+const IPC_EXCL: i32 = 0o2000;
+
+/// The boot clock, ns.
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: no preconditions.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
 
 /// True if the calls of the current task are wanted.
 #[inline(always)]
@@ -18,4 +40,76 @@ fn wanted() -> bool {
     let tgid = task.tgid();
     // SAFETY: the value is not used, so it does not matter what becomes of the element.
     unsafe { MEMBERS.get(tgid) }.is_some() || task.is_daemon()
+}
+
+/// True for a call whose flags do not tell, should it succeed, whether it created or opened.
+#[inline(always)]
+fn undecided(key: i32, msgflg: i32) -> bool {
+    key != 0 && msgflg & (IPC_CREAT | IPC_EXCL) == IPC_CREAT
+}
+
+/// True for a call that, whoever makes it, may have created what a wanted and undecided one returned.
+#[inline(always)]
+fn may_create(key: i32, msgflg: i32) -> bool {
+    key != 0 && msgflg & IPC_CREAT != 0
+}
+
+/// A call begins: who and when is noted, and where the allocation of ids stands if that will be needed.
+#[inline(always)]
+fn entered<C: EbpfContext>(ctx: &C, task: Task, key: i32, msgflg: i32) {
+    if !may_create(key, msgflg) && !wanted() {
+        return;
+    }
+    // The time first: whoever creates a queue after it, and so after the position is read, overlaps this call.
+    let now = now();
+    let before = if undecided(key, msgflg) { Some(task.position()) } else { None };
+    let tid = task.tid();
+    if slot::enter(tid, now, before) {
+        maps::count(|counters| counters.slot_collisions += 1);
+        warn!(ctx, "thread {} evicted another from their common slot", tid);
+    }
+}
+
+/// A call ends, or was refused before it began: either way this is where it becomes a record.
+#[inline(always)]
+fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
+    let wanted = wanted();
+    if !wanted && !may_create(door.key, door.msgflg) {
+        return;
+    }
+    let after = if ret >= 0 && undecided(door.key, door.msgflg) { task.position() } else { Position::default() };
+    // The position first: whoever created a queue before it was read overlaps this call.
+    let now = now();
+    let tid = task.tid();
+    let pairing = slot::exit(tid, now);
+    if wanted || ret >= 0 {
+        let Some(call) = scratch() else { return };
+        task.describe(call, door, &pairing, now, ret);
+        call.witness = u32::from(!wanted);
+        call.after = after;
+        if after.valid == 0 {
+            call.before = after;
+        }
+        if wanted {
+            announce(task, call);
+        }
+        submit(call);
+        count_canary(task, call);
+    }
+    slot::leave(tid, &pairing);
+    if pairing.how != PAIRED {
+        maps::count(|counters| {
+            counters.not_executed += u64::from(pairing.how == NOT_EXECUTED);
+            counters.unpaired += u64::from(pairing.how == EVICTED);
+        });
+        debug!(ctx, "thread {} left msgget({}, {}) = {} but had not entered it", tid, door.key, door.msgflg, ret);
+    }
+}
+
+/// Counts the daemon's own proving calls, so that it knows how far a lost one came.
+#[inline(always)]
+fn count_canary(task: Task, call: &Call) {
+    if call.key as u32 == frozen!(CONFIG.canary_key) && task.is_daemon() {
+        maps::count(|counters| counters.canaries += 1);
+    }
 }

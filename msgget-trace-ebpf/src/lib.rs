@@ -1,14 +1,20 @@
 //! The ABI: what user space writes into the kernel program before it is loaded ([`Offsets`], [`Config`]) and what comes
-//! back out of it ([`Call`] records through the ring, [`Counters`] per CPU). `no_std`, integers only: no Rust `enum`
+//! back out of it ([`Call`] and [`Context`] records through the ring, [`Counters`] per CPU). `no_std`, integers only: no Rust `enum`
 //! crosses this border, because a value the other side does not know must be an error there, not undefined behaviour.
 //!
 //! Both compilers check the layout below; a change to it is a change of [`ABI_VERSION`].
 #![no_std]
 
+mod context;
+mod offsets;
+
 use core::mem::{offset_of, size_of};
 
+pub use context::{ARGUMENTS_LEN, CUT, Context, IMAGES, KIND_CONTEXT, PATH_LEN, UNREAD};
+pub use offsets::Offsets;
+
 /// Raised whenever a record, a global or a counter changes its layout or meaning.
-pub const ABI_VERSION: u16 = 1;
+pub const ABI_VERSION: u16 = 3;
 
 /// Size of a `comm`, `TASK_COMM_LEN` in include/linux/sched.h; always NUL-terminated by the kernel.
 pub const COMM_LEN: usize = 16;
@@ -34,6 +40,9 @@ pub const ABSENT: u32 = u32::MAX;
 /// Processes that `exec` can follow at once; beyond it a fork is counted in [`Counters::follow_full`].
 pub const MEMBERS: u32 = 1 << 16;
 
+/// Threads that can be inside `ipcget` with something found out at once, on the `fexit` rung.
+pub const FACTS: u32 = 1 << 14;
+
 /// Size of the ring in bytes unless the user sets another: 23,000 records, or a second of 20,000 calls.
 pub const RING_BYTES: u32 = 4 << 20;
 
@@ -53,14 +62,65 @@ pub const EVICTED: u32 = 2;
 pub struct Header {
     /// [`ABI_VERSION`] of the program that wrote it.
     pub version: u16,
-    /// What follows: [`KIND_CALL`].
+    /// What follows: [`KIND_CALL`] or [`KIND_CONTEXT`].
     pub kind: u16,
     /// Bytes of the whole record, this header included.
     pub size: u32,
 }
 
+/// [`Call::abi`]: the 64-bit calling convention of x86-64.
+pub const ABI_X86_64: u32 = 0;
+/// [`Call::abi`]: that of i386.
+pub const ABI_I386: u32 = 1;
+/// [`Call::abi`]: x32, 64-bit code with 32-bit pointers.
+pub const ABI_X32: u32 = 2;
+
+/// [`Call::entry`]: by the `syscall` instruction of 64-bit code.
+pub const ENTRY_SYSCALL: u32 = 0;
+/// [`Call::entry`]: by `int 0x80` from 64-bit code, which no compiler emits.
+pub const ENTRY_INT80_64: u32 = 1;
+/// [`Call::entry`]: from 32-bit code, by `int 0x80` or `sysenter`.
+pub const ENTRY_32: u32 = 2;
+
+/// [`Call::fact`]: the hooks do not say what became of it.
+pub const FACT_NONE: u32 = 0;
+/// [`Call::fact`]: the kernel made a queue (`newque` returned it).
+pub const FACT_CREATED: u32 = 1;
+/// [`Call::fact`]: the kernel found a queue and let the caller have it (`security_msg_queue_associate`).
+pub const FACT_OPENED: u32 = 2;
+
+/// Where the allocation of queue ids stands in an IPC namespace: ids only grow from here (`ipc_idr_alloc`, ipc/util.c).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Sequence number of the ids given out now.
+    pub seq: u32,
+    /// Index of the last one; -1 when none was.
+    pub last_idx: i32,
+    /// 1 when the two belong together; 0 when they could not be read, or changed meanwhile, or the next id was chosen by
+    /// checkpoint/restore, so that nothing follows from them.
+    pub valid: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// Of whom a queue is. Ids are those of the initial user namespace.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// Owning user.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    /// Creating user: never changes.
+    pub cuid: u32,
+    /// Creating group.
+    pub cgid: u32,
+}
+
 /// One `msgget`, written when it returned. Times are the boot clock (`CLOCK_BOOTTIME`) in ns; ids without a prefix are
-/// the host's (initial pid namespace), those with `ns_` are as seen inside the caller's own pid namespace.
+/// the host's (initial pid namespace), those with `ns_` are as seen inside the caller's own pid namespace; user and group
+/// ids are those of the initial user namespace.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -70,16 +130,30 @@ pub struct Call {
     pub enter_ns: u64,
     /// When it returned.
     pub exit_ns: u64,
+    /// When, under the namespace's lock, the queue was made or found; 0 without a `fact`. Totally ordered in a namespace.
+    pub fact_ns: u64,
     /// When the calling thread was started (`task_struct.start_boottime`).
     pub thread_start_ns: u64,
     /// When its process (thread group leader) was started.
     pub process_start_ns: u64,
     /// When its parent process was started.
     pub parent_start_ns: u64,
+    /// Number of execve(2) calls of the process so far, give or take: another number, another program.
+    pub exec_id: u64,
+    /// The same of its parent.
+    pub parent_exec_id: u64,
     /// cgroup v2 id of the caller (inode number of its directory).
     pub cgroup_id: u64,
+    /// Effective capabilities, a bit each (capabilities(7)).
+    pub capabilities: u64,
     /// What the call returned: a queue id, or a negative errno.
     pub ret: i64,
+    /// Id allocation before the call; valid only where created and opened cannot be told otherwise.
+    pub before: Position,
+    /// Id allocation after it.
+    pub after: Position,
+    /// Of whom the queue is that was opened, as of `fact_ns`.
+    pub owner: Owner,
     /// First argument, `key_t key`.
     pub key: i32,
     /// Second argument, `int msgflg`.
@@ -96,24 +170,52 @@ pub struct Call {
     pub ns_tid: u32,
     /// Parent inside the caller's pid namespace; 0 when it lives in another (as getppid(2)).
     pub ns_ppid: u32,
-    /// Real user id, in the initial user namespace; so the three below.
+    /// Real user id.
     pub uid: u32,
-    /// Effective user id: the one that owns what is created and that `ipcperms` checks (kernel/ipc/util.c).
+    /// Effective user id: the one that owns what is created and that `ipcperms` checks (ipc/util.c).
     pub euid: u32,
+    /// Saved user id.
+    pub suid: u32,
+    /// User id for file system access.
+    pub fsuid: u32,
     /// Real group id.
     pub gid: u32,
     /// Effective group id.
     pub egid: u32,
+    /// Audit login user id; `u32::MAX` when nobody logged in.
+    pub loginuid: u32,
+    /// Audit session id; `u32::MAX` when there is none.
+    pub sessionid: u32,
     /// Inode number of the mount namespace.
     pub mnt_ns: u32,
     /// Inode number of the caller's own pid namespace (not the one for its children).
     pub pid_ns: u32,
+    /// Inode number of the user namespace.
+    pub user_ns: u32,
     /// Inode number of the IPC namespace: keys and queue ids mean nothing without it.
     pub ipc_ns: u32,
     /// CPU the call returned on.
     pub cpu: u32,
     /// [`PAIRED`], [`NOT_EXECUTED`] or [`EVICTED`].
     pub pairing: u32,
+    /// [`FACT_NONE`], [`FACT_CREATED`] or [`FACT_OPENED`].
+    pub fact: u32,
+    /// Permission bits of the queue that was opened, as of `fact_ns`.
+    pub queue_mode: u32,
+    /// [`ABI_X86_64`], [`ABI_I386`] or [`ABI_X32`].
+    pub abi: u32,
+    /// [`ENTRY_SYSCALL`], [`ENTRY_INT80_64`] or [`ENTRY_32`].
+    pub entry: u32,
+    /// Number of the system call in its ABI.
+    pub number: u32,
+    /// First argument of the multiplexer `ipc(2)`, its version half included; 0 for other numbers.
+    pub ipc_call: u32,
+    /// Seccomp mode: 0 none, 1 strict, 2 filter.
+    pub seccomp: u32,
+    /// Not 0 while a tracer is attached to the thread.
+    pub ptrace: u32,
+    /// 1 when the call itself is not wanted, but is needed to tell what others did: it may have created what they opened.
+    pub witness: u32,
     /// Always 0.
     pub reserved: u32,
     /// Command name of the thread: bytes, not text; the caller chooses them.
@@ -123,18 +225,16 @@ pub struct Call {
 }
 
 const _: () = assert!(size_of::<Header>() == 8);
-const _: () = assert!(size_of::<Call>() == 168);
-const _: () = assert!(offset_of!(Call, key) == 64);
-const _: () = assert!(offset_of!(Call, comm) == 136);
-const _: () = assert!(size_of::<Call>().is_multiple_of(8));
+const _: () = assert!(size_of::<Position>() == 16);
+const _: () = assert!(size_of::<Owner>() == 16);
+const _: () = assert!(size_of::<Call>() == 304);
+const _: () = assert!(offset_of!(Call, before) == 96);
+const _: () = assert!(offset_of!(Call, key) == 144);
+const _: () = assert!(offset_of!(Call, comm) == 272);
 
 impl Call {
     /// The header a call record carries.
-    pub const HEADER: Header = Header {
-        version: ABI_VERSION,
-        kind: KIND_CALL,
-        size: size_of::<Self>() as u32,
-    };
+    pub const HEADER: Header = Header { version: ABI_VERSION, kind: KIND_CALL, size: size_of::<Self>() as u32 };
 
     /// Copies a record out of the ring. `None` unless `bytes` is exactly one record long; the content is not judged.
     #[must_use]
@@ -155,7 +255,7 @@ impl Call {
     }
 }
 
-/// Where a call in flight is noted down. Two words and two atomic operations a call: nothing in it can be torn.
+/// Where a call in flight is noted down: a word that is written by one atomic exchange, and two that hang on it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Slot {
@@ -163,6 +263,22 @@ pub struct Slot {
     pub entered: u64,
     /// Bit `n` is set while the thread with tag `n` is inside a call whose enter another thread overwrote.
     pub evicted: u64,
+    /// Id allocation before the call, with enough of `entered` to tell whose it is; see `slot.rs`.
+    pub position: u64,
+}
+
+/// What the hooks inside `ipcget` state about the call of a thread that is still in it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fact {
+    /// As [`Call::fact_ns`].
+    pub ns: u64,
+    /// As [`Call::owner`].
+    pub owner: Owner,
+    /// As [`Call::fact`].
+    pub what: u32,
+    /// As [`Call::queue_mode`].
+    pub mode: u32,
 }
 
 /// What happened in the kernel, per CPU; user space adds the CPUs up. `seen == submitted + lost_ring_full` always.
@@ -183,8 +299,14 @@ pub struct Counters {
     pub slot_collisions: u64,
     /// Calls of the daemon itself with the canary's key.
     pub canaries: u64,
+    /// Facts about calls that had no room; such a call says less than it could.
+    pub facts_full: u64,
     /// Forks that `exec` could not follow: the member table was full, so calls of that process are not seen.
     pub follow_full: u64,
+    /// Context records handed to the ring.
+    pub contexts_submitted: u64,
+    /// Context records the ring had no room for; the next call of the same image tries again.
+    pub contexts_lost: u64,
 }
 
 impl Counters {
@@ -199,7 +321,10 @@ impl Counters {
             unpaired: self.unpaired + other.unpaired,
             slot_collisions: self.slot_collisions + other.slot_collisions,
             canaries: self.canaries + other.canaries,
+            facts_full: self.facts_full + other.facts_full,
             follow_full: self.follow_full + other.follow_full,
+            contexts_submitted: self.contexts_submitted + other.contexts_submitted,
+            contexts_lost: self.contexts_lost + other.contexts_lost,
         }
     }
 }
@@ -220,93 +345,6 @@ pub struct Config {
     pub wake_bytes: u32,
     /// 1: the helpers that read kernel memory by address are allowed (not under lockdown=confidentiality).
     pub read_kernel: u32,
-}
-
-/// Declares [`Offsets`] and, beside each field, the BTF path it is resolved from, so that the two cannot drift apart.
-macro_rules! offsets {
-    ($($(#[$doc:meta])* $field:ident = $ty:literal . $path:literal : $size:literal,)*) => {
-        /// Byte offsets of kernel structure members, resolved from the running kernel's BTF; [`ABSENT`] where it has none.
-        #[repr(C)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct Offsets { $($(#[$doc])* pub $field: u32,)* }
-
-        impl Offsets {
-            /// Nothing resolved yet.
-            pub const NONE: Self = Self { $($field: ABSENT,)* };
-
-            /// Resolves every field with `lookup(structure, member path, bytes the program will load)`.
-            ///
-            /// # Errors
-            /// The first error of `lookup`; it returns [`ABSENT`] for what this kernel legally lacks.
-            pub fn resolve<E>(mut lookup: impl FnMut(&str, &str, u32) -> Result<u32, E>) -> Result<Self, E> {
-                Ok(Self { $($field: lookup($ty, $path, $size)?,)* })
-            }
-
-            /// Names of the members this kernel does not have, as `structure.member`.
-            pub fn absent(&self) -> impl Iterator<Item = &'static str> {
-                [$((self.$field, concat!($ty, ".", $path)),)*]
-                    .into_iter()
-                    .filter_map(|(offset, name)| (offset == ABSENT).then_some(name))
-            }
-        }
-    };
-}
-
-offsets! {
-    /// Thread id.
-    task_pid = "task_struct"."pid": 4,
-    /// Process id.
-    task_tgid = "task_struct"."tgid": 4,
-    /// Parent thread.
-    task_real_parent = "task_struct"."real_parent": 8,
-    /// First thread of the process.
-    task_group_leader = "task_struct"."group_leader": 8,
-    /// Start time, boot clock.
-    task_start_boottime = "task_struct"."start_boottime": 8,
-    /// Namespaces; a null pointer in a task that is exiting.
-    task_nsproxy = "task_struct"."nsproxy": 8,
-    /// Credentials in force.
-    task_cred = "task_struct"."cred": 8,
-    /// The thread's id in every pid namespace it is visible in.
-    task_thread_pid = "task_struct"."thread_pid": 8,
-    /// Command name.
-    task_comm = "task_struct"."comm": 16,
-    /// What the threads of a process share.
-    task_signal = "task_struct"."signal": 8,
-    /// Threads still alive.
-    signal_live = "signal_struct"."live.counter": 4,
-    /// IPC namespace.
-    nsproxy_ipc = "nsproxy"."ipc_ns": 8,
-    /// Mount namespace.
-    nsproxy_mnt = "nsproxy"."mnt_ns": 8,
-    /// UTS namespace.
-    nsproxy_uts = "nsproxy"."uts_ns": 8,
-    /// Inode number of an IPC namespace.
-    ipc_inum = "ipc_namespace"."ns.inum": 4,
-    /// Inode number of a mount namespace.
-    mnt_inum = "mnt_namespace"."ns.inum": 4,
-    /// Inode number of a pid namespace.
-    pid_inum = "pid_namespace"."ns.inum": 4,
-    /// Node name.
-    uts_nodename = "uts_namespace"."name.nodename": 65,
-    /// Depth of the pid namespace a `struct pid` was made in.
-    pid_level = "pid"."level": 4,
-    /// First of the `level + 1` ids.
-    pid_numbers = "pid"."numbers": 0,
-    /// The id.
-    upid_nr = "upid"."nr": 4,
-    /// The namespace it is valid in.
-    upid_ns = "upid"."ns": 8,
-    /// Real user id.
-    cred_uid = "cred"."uid.val": 4,
-    /// Effective user id.
-    cred_euid = "cred"."euid.val": 4,
-    /// Real group id.
-    cred_gid = "cred"."gid.val": 4,
-    /// Effective group id.
-    cred_egid = "cred"."egid.val": 4,
-    /// First argument of a 64-bit call.
-    regs_arg0 = "pt_regs"."di": 8,
-    /// Second argument of a 64-bit call.
-    regs_arg1 = "pt_regs"."si": 8,
+    /// 1: the command lines of callers are read.
+    pub command_lines: u32,
 }

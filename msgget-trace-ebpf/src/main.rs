@@ -1,19 +1,18 @@
-//! The kernel program: calls to `msgget` enter through the hooks, [`Call`](msgget_trace_ebpf::Call) records leave through
-//! [`maps::RECORDS`], and what happened on the way is counted in [`maps::COUNTERS`].
+//! The kernel program: calls to `msgget` enter through the hooks, [`Call`](msgget_trace_ebpf::Call) records, and before them
+//! [`Context`](msgget_trace_ebpf::Context) records of who makes them, leave through [`maps::RECORDS`], and what happened on the way is counted in [`maps::COUNTERS`].
 //!
 //! ```text
-//! hook ─► task ─► submit ─► ring
+//! hook ─► door, slot, task ─► image ─► submit ─► ring
 //! ```
 #![no_std]
 #![no_main]
 #![allow(missing_docs, reason = "the macros of aya make undocumented public items")]
 #![feature(core_intrinsics)]
-#![allow(
-    internal_features,
-    reason = "core has no stable atomics for a target without compare-and-swap; see slot.rs"
-)]
+#![allow(internal_features, reason = "core has no stable atomics for a target without compare-and-swap; see slot.rs")]
 
+mod door;
 mod hook;
+mod image;
 mod maps;
 mod slot;
 mod submit;

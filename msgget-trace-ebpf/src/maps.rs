@@ -3,10 +3,16 @@
 
 use aya_ebpf::{
     Global,
+    bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use msgget_trace_ebpf::{Config, Counters, MEMBERS as MEMBER_COUNT, Offsets, RING_BYTES, SLOTS as SLOT_COUNT, Slot};
+use msgget_trace_ebpf::{
+    Call, Config, Context, Counters, FACTS as FACT_COUNT, Fact, IMAGES as IMAGE_COUNT, MEMBERS as MEMBER_COUNT,
+    Offsets, RING_BYTES, SLOTS as SLOT_COUNT, Slot,
+};
+
+use crate::image::Announced;
 
 /// Member offsets of this kernel.
 #[unsafe(no_mangle)]
@@ -21,6 +27,7 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     canary_key: 0,
     wake_bytes: 0,
     read_kernel: 0,
+    command_lines: 0,
 });
 
 /// Records on their way to user space.
@@ -31,13 +38,44 @@ pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
-/// Calls in flight.
+/// Calls in flight. User space maps it, to see who still is.
 #[map]
-pub(crate) static SLOTS: Array<Slot> = Array::with_max_entries(SLOT_COUNT, 0);
+pub(crate) static SLOTS: Array<Slot> = Array::with_max_entries(SLOT_COUNT, BPF_F_MMAPABLE);
+
+/// What the hooks inside `ipcget` found out, by thread id, until it returns.
+#[map]
+pub(crate) static FACTS: HashMap<u32, Fact> = HashMap::with_max_entries(FACT_COUNT, 0);
 
 /// Processes `exec` follows, by process id.
 #[map]
 pub(crate) static MEMBERS: HashMap<u32, u8> = HashMap::with_max_entries(MEMBER_COUNT, 0);
+
+/// Where this CPU's next record is put together: the stack has no room for it.
+#[map]
+static SCRATCH: PerCpuArray<Call> = PerCpuArray::with_max_entries(1, 0);
+
+/// This CPU's [`SCRATCH`]. One program of a rung uses it, and the kernel runs none twice at a time on a CPU, so nobody else
+/// writes there before the record is in the ring.
+#[inline(always)]
+pub(crate) fn scratch<'a>() -> Option<&'a mut Call> {
+    // SAFETY: as said; the element lives as long as the map.
+    SCRATCH.get_ptr_mut(0).map(|call| unsafe { &mut *call })
+}
+
+/// Images that user space was told of, by process id.
+#[map]
+pub(crate) static IMAGES: LruHashMap<u32, Announced> = LruHashMap::with_max_entries(IMAGE_COUNT, 0);
+
+/// As [`SCRATCH`], for the record that goes before it.
+#[map]
+static CONTEXT_SCRATCH: PerCpuArray<Context> = PerCpuArray::with_max_entries(1, 0);
+
+/// This CPU's [`CONTEXT_SCRATCH`]; see [`scratch`].
+#[inline(always)]
+pub(crate) fn context_scratch<'a>() -> Option<&'a mut Context> {
+    // SAFETY: as there.
+    CONTEXT_SCRATCH.get_ptr_mut(0).map(|context| unsafe { &mut *context })
+}
 
 /// Changes this CPU's counters. Programs of one kind do not nest on a CPU, so plain additions lose nothing.
 #[inline(always)]

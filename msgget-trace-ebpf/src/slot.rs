@@ -1,25 +1,29 @@
-//! Pairs the two ends of a call: an enter time goes in under the thread's id, and comes out at the exit of that thread,
-//! or the reason why it does not.
+//! Pairs the two ends of a call: an enter goes in under the thread's id, and comes out at the exit of that thread, or the
+//! reason why it does not.
 //!
-//! A slot is one word written by one atomic exchange, so threads that share a slot cannot mix their data, only evict each
-//! other; and who was evicted is remembered by one bit of a second word until it leaves. A call can therefore lose its
-//! enter time to a colliding thread, but never itself.
+//! A slot's first word is written by one atomic exchange, so threads that share a slot cannot mix their data, only evict
+//! each other; and who was evicted is remembered by one bit of a second word until it leaves. A call can therefore lose
+//! its enter to a colliding thread, but never itself. The third word belongs to whoever's tag and time it carries.
+//!
+//! An exit gives its slot back only after its record is in the ring ([`leave`]): whoever sees a slot free, as user space
+//! does through a mapping, finds the records of all calls that were in it.
 
 use core::intrinsics::{AtomicOrdering, atomic_and, atomic_cxchg, atomic_or, atomic_xchg};
 
-use msgget_trace_ebpf::{EVICTED, NOT_EXECUTED, PAIRED, SLOT_BITS, SLOT_TIME_BITS, SLOTS, Slot};
+use msgget_trace_ebpf::{EVICTED, NOT_EXECUTED, PAIRED, Position, SLOT_BITS, SLOT_TIME_BITS, SLOTS, Slot};
 
 use crate::maps;
 
 const TIME_MASK: u64 = (1 << SLOT_TIME_BITS) - 1;
 const ORDER: AtomicOrdering = AtomicOrdering::SeqCst;
 
-/// The two words of a slot, as pointers: other CPUs write them at any time, so no reference to them may exist.
-#[inline(always)]
-fn words(slot: *mut Slot) -> (*mut u64, *mut u64) {
-    // SAFETY: `slot` comes from a map look-up and points to a whole `Slot`.
-    unsafe { (&raw mut (*slot).entered, &raw mut (*slot).evicted) }
-}
+/// Layout of the third word: tag and the low bits of the enter time of whom it belongs to, then the position.
+const OWNER_SHIFT: u32 = 42;
+const OWNER_TIME: u64 = 0xffff;
+const POSITION_VALID: u64 = 1 << 41;
+/// An index has at most 24 bits (`IPCMNI_EXTEND_SHIFT`, ipc/util.h), a sequence number 16; the index is kept one higher,
+/// since it begins at -1.
+const INDEX_BITS: u32 = 25;
 
 /// What an exit learns of its enter.
 #[derive(Clone, Copy)]
@@ -28,24 +32,45 @@ pub(crate) struct Pairing {
     pub(crate) how: u32,
     /// Boot clock; 0 unless paired.
     pub(crate) enter_ns: u64,
+    /// What was noted with it.
+    pub(crate) before: Position,
+    /// The word to give back.
+    noted: u64,
+}
+
+/// The words of a slot, as pointers: other CPUs write them at any time, so no reference to them may exist.
+#[inline(always)]
+fn words(slot: *mut Slot) -> (*mut u64, *mut u64, *mut u64) {
+    // SAFETY: `slot` comes from a map look-up and points to a whole `Slot`.
+    unsafe { (&raw mut (*slot).entered, &raw mut (*slot).evicted, &raw mut (*slot).position) }
+}
+
+/// What the third word must begin with to belong to the call noted as `entered`.
+#[inline(always)]
+fn owner(entered: u64) -> u64 {
+    (entered >> SLOT_TIME_BITS << 16) | (entered & OWNER_TIME)
 }
 
 /// Notes that thread `tid` entered the call at `now` (boot clock, ns). True if it evicted another thread's note.
 #[inline(always)]
-pub(crate) fn enter(tid: u32, now: u64) -> bool {
+pub(crate) fn enter(tid: u32, now: u64, before: Option<Position>) -> bool {
     let Some(slot) = maps::SLOTS.get_ptr_mut(tid & (SLOTS - 1)) else {
         return false;
     };
     let tag = u64::from(tid >> SLOT_BITS);
-    // SAFETY: array elements are 8-byte aligned and live as long as the map; both words are only accessed atomically
-    // or by single aligned loads.
+    let note = (tag << SLOT_TIME_BITS) | (now & TIME_MASK);
+    // SAFETY: array elements are 8-byte aligned and live as long as the map; the words are only accessed atomically or
+    // by single aligned loads and stores.
     unsafe {
-        let (entered, evicted) = words(slot);
+        let (entered, evicted, position) = words(slot);
         // An eviction of ours that is still noted belongs to a call that has ended: we are entering anew.
         if core::ptr::read_volatile(evicted) & (1 << tag) != 0 {
             atomic_and::<u64, u64, ORDER>(evicted, !(1 << tag));
         }
-        let previous = atomic_xchg::<u64, ORDER>(entered, (tag << SLOT_TIME_BITS) | (now & TIME_MASK));
+        if let Some(before) = before {
+            core::ptr::write_volatile(position, (owner(note) << OWNER_SHIFT) | pack(before));
+        }
+        let previous = atomic_xchg::<u64, ORDER>(entered, note);
         let collision = previous != 0 && previous >> SLOT_TIME_BITS != tag;
         if collision {
             atomic_or::<u64, u64, ORDER>(evicted, 1 << (previous >> SLOT_TIME_BITS));
@@ -54,26 +79,24 @@ pub(crate) fn enter(tid: u32, now: u64) -> bool {
     }
 }
 
-/// Takes the note of thread `tid` back.
+/// Looks up the note of thread `tid`, which is leaving at `now`.
 #[inline(always)]
 pub(crate) fn exit(tid: u32, now: u64) -> Pairing {
-    let unpaired = |how| Pairing { how, enter_ns: 0 };
+    let unpaired = |how| Pairing { how, enter_ns: 0, before: Position::default(), noted: 0 };
     let Some(slot) = maps::SLOTS.get_ptr_mut(tid & (SLOTS - 1)) else {
         return unpaired(EVICTED);
     };
     let tag = u64::from(tid >> SLOT_BITS);
     // SAFETY: as in `enter`.
     unsafe {
-        let (entered, evicted) = words(slot);
+        let (entered, evicted, position) = words(slot);
         let noted = core::ptr::read_volatile(entered);
         if noted != 0 && noted >> SLOT_TIME_BITS == tag {
-            // Fails only if we are being evicted this instant; the note was read before, so nothing is lost.
-            atomic_cxchg::<u64, ORDER, ORDER>(entered, noted, 0);
             let elapsed = now.wrapping_sub(noted) & TIME_MASK;
-            return Pairing {
-                how: PAIRED,
-                enter_ns: now.wrapping_sub(elapsed),
-            };
+            let position = core::ptr::read_volatile(position);
+            let ours = position >> OWNER_SHIFT == owner(noted);
+            let before = if ours { unpack(position) } else { Position::default() };
+            return Pairing { how: PAIRED, enter_ns: now.wrapping_sub(elapsed), before, noted };
         }
         if core::ptr::read_volatile(evicted) & (1 << tag) != 0 {
             atomic_and::<u64, u64, ORDER>(evicted, !(1 << tag));
@@ -82,5 +105,36 @@ pub(crate) fn exit(tid: u32, now: u64) -> Pairing {
         // Between another thread's exchange and its note of our eviction lies an instant; while it is inside, doubt
         // speaks for "executed", since the other answer would let a colliding thread hide us.
         unpaired(if noted == 0 { NOT_EXECUTED } else { EVICTED })
+    }
+}
+
+/// Frees the slot of thread `tid`, now that the record of its call is in the ring.
+#[inline(always)]
+pub(crate) fn leave(tid: u32, pairing: &Pairing) {
+    if pairing.how != PAIRED {
+        return;
+    }
+    if let Some(slot) = maps::SLOTS.get_ptr_mut(tid & (SLOTS - 1)) {
+        // Fails only if another thread evicted us meanwhile; then the slot is its own.
+        // SAFETY: as in `enter`.
+        unsafe { atomic_cxchg::<u64, ORDER, ORDER>(words(slot).0, pairing.noted, 0) };
+    }
+}
+
+#[inline(always)]
+fn pack(position: Position) -> u64 {
+    let index = u64::from(position.last_idx.wrapping_add(1) as u32) & ((1 << INDEX_BITS) - 1);
+    let valid = if position.valid != 0 { POSITION_VALID } else { 0 };
+    valid | (u64::from(position.seq & 0xffff) << INDEX_BITS) | index
+}
+
+#[inline(always)]
+fn unpack(word: u64) -> Position {
+    let index = (word & ((1 << INDEX_BITS) - 1)) as u32;
+    Position {
+        seq: (word >> INDEX_BITS) as u32 & 0xffff,
+        last_idx: index.wrapping_sub(1) as i32,
+        valid: u32::from(word & POSITION_VALID != 0),
+        reserved: 0,
     }
 }

@@ -8,24 +8,29 @@ use crate::{
     task::frozen,
 };
 
-/// Bytes of the ring a record takes, with its header (`BPF_RINGBUF_HDR_SZ`, include/uapi/linux/bpf.h).
-const STRIDE: u64 = size_of::<Call>() as u64 + 8;
+/// `BPF_RINGBUF_HDR_SZ`, include/uapi/linux/bpf.h: bytes of the ring before every record.
+const HEADER: u64 = 8;
 
-/// Sends `call` to user space.
+/// Bytes of the ring that a call takes.
+const STRIDE: u64 = size_of::<Call>() as u64 + HEADER;
+
+/// Sends `record` to user space; false if the ring has no room for it.
 ///
-/// Waking a sleeping reader costs the caller 10 us, so nobody does it except whoever finds the ring just about to pass
-/// `wake_bytes`; the reader looks by itself every few milliseconds. Several CPUs may be in that window at once, hence
-/// its width.
+/// Waking a sleeping reader costs the caller 10 us, so nobody does it except whoever carries the ring past `wake_bytes`; the
+/// reader looks by itself every few milliseconds. Several CPUs may be doing that at once, hence the width of the window.
 #[inline(always)]
-pub(crate) fn submit(call: &Call) {
+pub(crate) fn send<T>(record: &T) -> bool {
     let wake = u64::from(frozen!(CONFIG.wake_bytes));
     let waiting = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
-    let flags = if waiting >= wake && waiting < wake + 4 * STRIDE {
-        BPF_RB_FORCE_WAKEUP
-    } else {
-        BPF_RB_NO_WAKEUP
-    };
-    let sent = RECORDS.output::<Call>(call, u64::from(flags)).is_ok();
+    let passes = waiting + size_of::<T>() as u64 + HEADER >= wake && waiting < wake + 4 * STRIDE;
+    let flags = if passes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+    RECORDS.output::<T>(record, u64::from(flags)).is_ok()
+}
+
+/// Sends `call` to user space, and counts it.
+#[inline(always)]
+pub(crate) fn submit(call: &Call) {
+    let sent = send(call);
     maps::count(|counters| {
         counters.seen += 1;
         counters.submitted += u64::from(sent);

@@ -1,5 +1,4 @@
-//! The current task's identity: BTF-given offsets go in, numbers come out. All pointer arithmetic of the kernel side
-//! stands here.
+//! The current task: BTF-given offsets go in, numbers come out. All pointer arithmetic of the kernel side stands here.
 //!
 //! Members are read by direct loads through BTF-typed pointers, which the verifier checks and the kernel makes fault-safe:
 //! no helper, so they work under lockdown=confidentiality, and an access must be as wide as the member. The offsets are
@@ -7,15 +6,14 @@
 
 use aya_ebpf::{
     Global,
-    bindings::task_struct,
     helpers::{
-        bpf_get_current_cgroup_id, bpf_get_smp_processor_id, bpf_probe_read_kernel,
-        generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+        bpf_get_current_cgroup_id, bpf_get_smp_processor_id,
+        generated::{bpf_get_current_task_btf, bpf_probe_read_kernel},
     },
 };
-use msgget_trace_ebpf::{ABSENT, Call};
+use msgget_trace_ebpf::{ABSENT, Call, FACT_NONE, Owner, Position};
 
-use crate::slot::Pairing;
+use crate::{door::Door, slot::Pairing};
 
 /// `sizeof(struct upid)`: an int and a pointer, include/linux/pid.h.
 const UPID_BYTES: u32 = 16;
@@ -50,9 +48,10 @@ pub(crate) fn frozen_word<T>(global: *const Global<T>, offset: usize) -> u32 {
 /// The offset of a member.
 macro_rules! at {
     ($field:ident) => {
-        frozen!(OFFSETS.$field)
+        $crate::task::frozen!(OFFSETS.$field)
     };
 }
+pub(crate) use at;
 
 /// A structure of the kernel, by a pointer whose type the verifier knows. Null reads as zeros.
 #[derive(Clone, Copy)]
@@ -70,7 +69,7 @@ impl Object {
     /// # Safety
     /// `T` is an integer as wide as the member, or a part of an array of bytes.
     #[inline(always)]
-    unsafe fn load<T: Copy + Default>(self, offset: u32) -> T {
+    pub(crate) unsafe fn load<T: Copy + Default>(self, offset: u32) -> T {
         if offset == ABSENT {
             return T::default();
         }
@@ -83,7 +82,7 @@ impl Object {
     /// # Safety
     /// The member is a pointer.
     #[inline(always)]
-    unsafe fn follow(self, offset: u32) -> Self {
+    pub(crate) unsafe fn follow(self, offset: u32) -> Self {
         if offset == ABSENT {
             return Self(core::ptr::null());
         }
@@ -130,6 +129,19 @@ impl Object {
         let words: [u64; 2] = unsafe { [self.get(offset), self.get(offset + 8)] };
         // SAFETY: both are 16 plain bytes.
         unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>(words) }
+    }
+
+    /// [`Self::get_bytes`] behind the pointer at `pointer`.
+    ///
+    /// # Safety
+    /// As [`Self::follow`] and [`Self::get_bytes`].
+    #[inline(always)]
+    unsafe fn get_bytes_via(self, pointer: u32, offset: u32) -> [u8; 16] {
+        if self.0.is_null() {
+            return [0; 16];
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.follow(pointer).get_bytes(offset) }
     }
 }
 
@@ -191,69 +203,108 @@ impl Task {
         own.pid_ns == frozen!(CONFIG.self_pid_ns) && own.pid == frozen!(CONFIG.self_pid)
     }
 
-    /// The two arguments of the 64-bit system call that this task is leaving. The kernel keeps them in the saved
-    /// registers until it returns to user space; a tracer can change them only before the enter hook.
+    /// Where the task lies.
     #[inline(always)]
-    pub(crate) fn arguments(self) -> (i32, i32) {
-        // SAFETY: the task is the current one; the helper (Linux 5.15) returns its saved registers, never null.
-        let regs = Object(unsafe { bpf_task_pt_regs(self.0.0.cast_mut().cast::<task_struct>()) } as *const u8);
-        // SAFETY: registers are 8 bytes wide; the kernel, too, takes the low half of each (SYSCALL_DEFINE2(msgget)).
+    pub(crate) fn pointer(self) -> *const u8 {
+        self.0.0
+    }
+
+    /// `thread_info.status` of x86.
+    #[inline(always)]
+    pub(crate) fn status(self) -> u32 {
+        // SAFETY: a u32.
+        unsafe { self.0.load(at!(task_status)) }
+    }
+
+    /// Where the allocation of queue ids stands in the task's IPC namespace.
+    #[inline(always)]
+    pub(crate) fn position(self) -> Position {
+        // SAFETY: two pointers; an unsigned short, two ints.
         unsafe {
-            (
-                regs.load::<u64>(at!(regs_arg0)) as i32,
-                regs.load::<u64>(at!(regs_arg1)) as i32,
-            )
+            let namespaces = self.0.follow(at!(task_nsproxy));
+            if namespaces.0.is_null() || at!(ipc_msg_seq) == ABSENT || at!(ipc_msg_last_idx) == ABSENT {
+                return Position::default();
+            }
+            let ipc = namespaces.follow(at!(nsproxy_ipc));
+            // `ipc_idr_alloc` raises the sequence number first and sets the index second. Read in the same order twice,
+            // they belong together if the number stayed; an index that is about to fall looks like a position ahead of
+            // its time, which shows at exit as one that went backwards.
+            let seq: u16 = ipc.get(at!(ipc_msg_seq));
+            let last_idx: i32 = ipc.get(at!(ipc_msg_last_idx));
+            let again: u16 = ipc.get(at!(ipc_msg_seq));
+            let chosen = at!(ipc_msg_next_id) != ABSENT && ipc.get::<i32>(at!(ipc_msg_next_id)) != -1;
+            Position { seq: seq.into(), last_idx, valid: u32::from(seq == again && !chosen), reserved: 0 }
         }
     }
 
-    /// The whole record of a call that this task, the current one, is leaving.
+    /// Writes everything about a call that this task, the current one, is leaving into `call`; what the hooks know beyond
+    /// it is left at nothing.
+    ///
+    /// Field by field: a record as a value would have to stand on the stack, which has 512 bytes.
     #[inline(always)]
-    pub(crate) fn call(self, pairing: Pairing, exit_ns: u64, ret: i64) -> Call {
+    pub(crate) fn describe(self, call: &mut Call, door: &Door, pairing: &Pairing, exit_ns: u64, ret: i64) {
+        call.header = Call::HEADER;
+        call.enter_ns = pairing.enter_ns;
+        call.exit_ns = exit_ns;
+        call.fact_ns = 0;
+        call.ret = ret;
+        call.before = pairing.before;
+        call.after = Position::default();
+        call.owner = Owner::default();
+        call.key = door.key;
+        call.msgflg = door.msgflg;
+        call.pairing = pairing.how;
+        call.fact = FACT_NONE;
+        call.queue_mode = 0;
+        call.abi = door.abi;
+        call.entry = door.entry;
+        call.number = door.number;
+        call.ipc_call = door.ipc_call;
+        call.witness = 0;
+        call.reserved = 0;
+
         let task = self.0;
-        let (key, msgflg) = self.arguments();
+        let process = self.process();
+        let parent = self.parent();
         // SAFETY: every load names the type its member has in Linux 5.15 to 6.18; set-up refuses other widths.
         unsafe {
-            let process = self.process();
-            let parent = self.parent();
-            let namespaces = task.follow(at!(task_nsproxy));
+            call.thread_start_ns = task.load(at!(task_start_boottime));
+            call.process_start_ns = process.0.get(at!(task_start_boottime));
+            call.parent_start_ns = parent.0.get(at!(task_start_boottime));
+            call.exec_id = process.0.get(at!(task_self_exec_id));
+            call.parent_exec_id = parent.0.get(at!(task_self_exec_id));
+            call.cgroup_id = bpf_get_current_cgroup_id();
+            call.cpu = bpf_get_smp_processor_id();
+            call.loginuid = task.load(at!(task_loginuid));
+            call.sessionid = task.load(at!(task_sessionid));
+            call.seccomp = task.load(at!(task_seccomp));
+            call.ptrace = task.load(at!(task_ptrace));
+            call.comm = task.get_bytes(at!(task_comm));
+
             let credentials = task.follow(at!(task_cred));
-            let own = self.namespaced(parent);
-            let nodename = if namespaces.0.is_null() {
-                [0; 16]
-            } else {
-                namespaces.follow(at!(nsproxy_uts)).get_bytes(at!(uts_nodename))
-            };
-            Call {
-                header: Call::HEADER,
-                enter_ns: pairing.enter_ns,
-                exit_ns,
-                thread_start_ns: task.load(at!(task_start_boottime)),
-                process_start_ns: process.0.get(at!(task_start_boottime)),
-                parent_start_ns: parent.0.get(at!(task_start_boottime)),
-                cgroup_id: bpf_get_current_cgroup_id(),
-                ret,
-                key,
-                msgflg,
-                pid: self.tgid(),
-                tid: self.tid(),
-                ppid: parent.tgid(),
-                ns_pid: own.pid,
-                ns_tid: own.tid,
-                ns_ppid: own.ppid,
-                uid: credentials.get(at!(cred_uid)),
-                euid: credentials.get(at!(cred_euid)),
-                gid: credentials.get(at!(cred_gid)),
-                egid: credentials.get(at!(cred_egid)),
-                mnt_ns: namespaces.get_via(at!(nsproxy_mnt), at!(mnt_inum)),
-                pid_ns: own.pid_ns,
-                ipc_ns: namespaces.get_via(at!(nsproxy_ipc), at!(ipc_inum)),
-                cpu: bpf_get_smp_processor_id(),
-                pairing: pairing.how,
-                reserved: 0,
-                comm: task.get_bytes(at!(task_comm)),
-                nodename,
-            }
+            call.capabilities = credentials.get(at!(cred_caps));
+            call.uid = credentials.get(at!(cred_uid));
+            call.euid = credentials.get(at!(cred_euid));
+            call.suid = credentials.get(at!(cred_suid));
+            call.fsuid = credentials.get(at!(cred_fsuid));
+            call.gid = credentials.get(at!(cred_gid));
+            call.egid = credentials.get(at!(cred_egid));
+            call.user_ns = credentials.get_via(at!(cred_user_ns), at!(user_inum));
+
+            let namespaces = task.follow(at!(task_nsproxy));
+            call.mnt_ns = namespaces.get_via(at!(nsproxy_mnt), at!(mnt_inum));
+            call.ipc_ns = namespaces.get_via(at!(nsproxy_ipc), at!(ipc_inum));
+            call.nodename = namespaces.get_bytes_via(at!(nsproxy_uts), at!(uts_nodename));
         }
+
+        call.pid = self.tgid();
+        call.tid = self.tid();
+        call.ppid = parent.tgid();
+        let own = self.namespaced(parent);
+        call.ns_pid = own.pid;
+        call.ns_tid = own.tid;
+        call.ns_ppid = own.ppid;
+        call.pid_ns = own.pid_ns;
     }
 
     /// The first thread of this task's process.
@@ -278,12 +329,7 @@ impl Task {
         // SAFETY: an unsigned int.
         let level: u32 = unsafe { self.pid().get(at!(pid_level)) };
         if level == 0 {
-            return Namespaced {
-                pid: self.tgid(),
-                tid: self.tid(),
-                ppid: parent.tgid(),
-                pid_ns: INITIAL_PID_NS,
-            };
+            return Namespaced { pid: self.tgid(), tid: self.tid(), ppid: parent.tgid(), pid_ns: INITIAL_PID_NS };
         }
         if frozen!(CONFIG.read_kernel) == 0 {
             return Namespaced::default();
@@ -320,10 +366,7 @@ fn upid(pid: Object, level: u32) -> (u32, u64) {
             return (0, 0);
         }
         let upid = pid.0 as u64 + u64::from(at!(pid_numbers)) + u64::from(level) * u64::from(UPID_BYTES);
-        (
-            read(upid + u64::from(at!(upid_nr))),
-            read(upid + u64::from(at!(upid_ns))),
-        )
+        (read(upid + u64::from(at!(upid_nr))), read(upid + u64::from(at!(upid_ns))))
     }
 }
 
@@ -332,7 +375,10 @@ fn upid(pid: Object, level: u32) -> (u32, u64) {
 /// # Safety
 /// None that the kernel does not enforce; the value means something only if `T` lies at `address`.
 #[inline(always)]
-unsafe fn read<T: Default>(address: u64) -> T {
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
+pub(crate) unsafe fn read<T: Default>(address: u64) -> T {
+    let mut value = T::default();
+    // SAFETY: `value` has room for a `T`. The helper checks the address; where it fails it writes zeros (kernel/trace/
+    // bpf_trace.c), so there is nothing to branch on, which spares the verifier a state for every read.
+    unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const _) };
+    value
 }

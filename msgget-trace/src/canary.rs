@@ -7,7 +7,7 @@ use std::{fs, io, os::unix::fs::MetadataExt as _};
 
 use thiserror::Error;
 
-use crate::event::{Call, Errno, Ids, Outcome, before_nul};
+use crate::event::{Abi, Call, Entry, Errno, Ids, Outcome, before_nul};
 
 /// How far a canary came that did not come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,9 @@ pub enum Stage {
 impl Stage {
     const fn describe(self) -> &'static str {
         match self {
-            Self::Call => "the call itself (the hook is attached but did not fire)",
+            Self::Call => {
+                "the call itself (the hook is attached but did not fire, or a seccomp filter keeps the daemon from calling)"
+            }
             Self::Hook => "the hook (it fired, but no record reached the ring)",
             Self::Ring => "the ring (the record was submitted, but not read)",
             Self::Decode => "decode (it refused the record)",
@@ -108,24 +110,8 @@ impl Identity {
         (self.ids.pid, self.pid_ns)
     }
 
-    /// True if `call` was made by this process.
-    fn made(&self, call: &Call) -> bool {
-        call.pid_ns == Some(self.pid_ns) && call.namespaced.is_some_and(|ids| ids.pid == self.ids.pid)
-    }
-
     /// Compares every fact that `call` has with ours.
     fn check(&self, call: &Call) -> Result<(), CanaryLost> {
-        let wanted = Outcome::Failed(Errno::ENOENT);
-        if call.outcome != wanted {
-            let result =
-                Errno::from_result(call.result).map_or_else(|| call.result.to_string(), |errno| errno.to_string());
-            let found = format!("{} ({result})", call.outcome.name());
-            return Err(CanaryLost::Wrong {
-                field: "outcome",
-                expected: format!("failed ({})", Errno::ENOENT),
-                found,
-            });
-        }
         compare("ids", call.namespaced, self.ids)?;
         let [uid, euid, gid, egid] = self.uids;
         compare("uid", call.uid, uid)?;
@@ -134,11 +120,7 @@ impl Identity {
         compare("egid", call.egid, egid)?;
         compare("mount namespace", call.mnt_ns, self.mnt_ns)?;
         compare("ipc namespace", call.ipc_ns, self.ipc_ns)?;
-        compare(
-            "start time in ticks",
-            call.thread_started.map(|start| start.0 / TICK),
-            self.start_ticks,
-        )?;
+        compare("start time in ticks", call.thread_started.map(|start| start.0 / TICK), self.start_ticks)?;
         compare("comm", Some(before_nul(&call.comm)), &self.comm[..])
     }
 }
@@ -149,25 +131,28 @@ fn compare<T: PartialEq + std::fmt::Debug>(
     expected: T,
 ) -> Result<(), CanaryLost> {
     match found {
-        Some(found) if found != expected => Err(CanaryLost::Wrong {
-            field,
-            expected: format!("{expected:?}"),
-            found: format!("{found:?}"),
-        }),
+        Some(found) if found != expected => {
+            Err(CanaryLost::Wrong { field, expected: format!("{expected:?}"), found: format!("{found:?}") })
+        }
         _ => Ok(()),
     }
 }
 
 /// Field 22 of /proc/PID/stat, proc_pid_stat(5). The command name before it may hold anything, brackets included.
 fn start_ticks(stat: &[u8]) -> io::Result<u64> {
-    let after_comm = stat
-        .iter()
-        .rposition(|byte| *byte == b')')
-        .map_or(&[][..], |end| &stat[end + 1..]);
+    let after_comm = stat.iter().rposition(|byte| *byte == b')').map_or(&[][..], |end| &stat[end + 1..]);
     let field = after_comm.split(|byte| *byte == b' ').nth(20).unwrap_or_default();
     let text = std::str::from_utf8(field).map_err(io::Error::other)?;
-    text.parse()
-        .map_err(|error| io::Error::other(format!("/proc/thread-self/stat: {error}")))
+    text.parse().map_err(|error| io::Error::other(format!("/proc/thread-self/stat: {error}")))
+}
+
+/// Who makes a proving call, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flight {
+    /// This thread, as everybody does.
+    Native,
+    /// A child process, by `int 0x80`.
+    Int80,
 }
 
 /// One proving call.
@@ -175,6 +160,7 @@ fn start_ticks(stat: &[u8]) -> io::Result<u64> {
 pub struct Canary {
     key: i32,
     identity: Identity,
+    flight: Flight,
 }
 
 impl Canary {
@@ -185,26 +171,106 @@ impl Canary {
     pub fn fly(key: i32, identity: Identity) -> Result<Self, CanaryLost> {
         // SAFETY: a system call on two numbers; without IPC_CREAT it changes nothing.
         let queue = unsafe { libc::msgget(key, 0) };
-        if queue >= 0 {
-            Err(CanaryLost::KeyTaken(key))
-        } else {
-            Ok(Self { key, identity })
-        }
+        if queue >= 0 { Err(CanaryLost::KeyTaken(key)) } else { Ok(Self { key, identity, flight: Flight::Native }) }
     }
 
-    /// True if `call` is this canary.
+    /// Has a child process make the call by `int 0x80`, from 64-bit code.
+    #[must_use]
+    pub fn fly_int80(key: i32, identity: Identity) -> Self {
+        in_child(I386_MSGGET, key);
+        Self { key, identity, flight: Flight::Int80 }
+    }
+
+    /// Whether the kernel answers to `int 0x80`: not without IA32 emulation, nor on another architecture.
+    #[must_use]
+    pub fn int80_answers() -> bool {
+        in_child(I386_GETPID, 0)
+    }
+
+    /// True if `call` is this canary, or another one that we sent with its key.
+    #[must_use]
+    pub fn ours(&self, call: &Call) -> bool {
+        let us = self.identity.ids.pid;
+        call.key == self.key
+            && call.pid_ns == Some(self.identity.pid_ns)
+            && call.namespaced.is_some_and(|ids| ids.pid == us || ids.ppid == us)
+    }
+
+    /// True if `call`, which is one of ours, is this very canary.
     #[must_use]
     pub fn is(&self, call: &Call) -> bool {
-        call.key == self.key && self.identity.made(call)
+        let by_us = call.namespaced.is_some_and(|ids| ids.pid == self.identity.ids.pid);
+        by_us == (self.flight == Flight::Native)
     }
 
-    /// Compares `call`, which is this canary, with what /proc says.
+    /// Compares `call`, which is this canary, with what is known of it.
     ///
     /// # Errors
     /// [`CanaryLost::Wrong`].
     pub fn check(&self, call: &Call) -> Result<(), CanaryLost> {
-        self.identity.check(call)
+        let wanted = Outcome::Failed(Errno::ENOENT);
+        if call.outcome != wanted {
+            let result =
+                Errno::from_result(call.result).map_or_else(|| call.result.to_string(), |errno| errno.to_string());
+            let found = format!("{} ({result})", call.outcome.name());
+            return Err(CanaryLost::Wrong { field: "outcome", expected: format!("failed ({})", Errno::ENOENT), found });
+        }
+        match self.flight {
+            Flight::Native => {
+                compare("entry", Some(call.door.entry), Entry::Syscall)?;
+                self.identity.check(call)
+            }
+            Flight::Int80 => {
+                compare("abi", Some(call.door.abi), Abi::I386)?;
+                compare("entry", Some(call.door.entry), Entry::Int80From64)
+            }
+        }
     }
+}
+
+/// Makes an i386 call in a child process, which dies of it where the kernel does not answer. True if it returned.
+fn in_child(number: i32, argument: i32) -> bool {
+    // SAFETY: the child does nothing but make the call and leave; this process has one thread.
+    unsafe {
+        match libc::fork() {
+            -1 => false,
+            0 => libc::_exit(i32::from(int80(number, argument) == -libc::ENOSYS)),
+            child => {
+                let mut status = 0;
+                libc::waitpid(child, &raw mut status, 0) == child
+                    && libc::WIFEXITED(status)
+                    && libc::WEXITSTATUS(status) == 0
+            }
+        }
+    }
+}
+
+/// Numbers of arch/x86/entry/syscalls/syscall_32.tbl.
+const I386_MSGGET: i32 = 399;
+const I386_GETPID: i32 = 20;
+
+/// The i386 call `number` with one argument and a 0, by `int 0x80` from 64-bit code; returns what the kernel puts into eax.
+#[cfg(target_arch = "x86_64")]
+fn int80(number: i32, argument: i32) -> i32 {
+    let result: i32;
+    // SAFETY: int 0x80 changes eax, and r8 to r11 on some kernels; rbx, which the compiler keeps for itself, is put back.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {argument}",
+            "int 0x80",
+            "xchg rbx, {argument}",
+            argument = inout(reg) i64::from(argument) => _,
+            inlateout("eax") number => result,
+            in("ecx") 0,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    result
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn int80(_: i32, _: i32) -> i32 {
+    -libc::ENOSYS
 }
 
 #[cfg(test)]

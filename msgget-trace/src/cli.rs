@@ -53,9 +53,29 @@ pub struct Options {
     /// Bytes of the ring between kernel and daemon: a power of two of at least 65536.
     #[arg(long, value_name = "BYTES", default_value_t = msgget_trace_ebpf::RING_BYTES)]
     pub ring_size: u32,
+    /// Which hooks to use; auto takes the best that proves to work here, and says which.
+    #[arg(long, value_name = "HOOK", value_enum, default_value_t = Hook::Auto)]
+    pub hook: Hook,
+    /// Do not read the command lines of callers: no line shows one.
+    #[arg(long)]
+    pub no_cmdline: bool,
     /// Show diagnostics of the kernel program on standard error.
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = KernelLog::Off)]
     pub kernel_log: KernelLog,
+}
+
+/// Which hooks, in the user's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Hook {
+    /// The best that is right on this kernel.
+    Auto,
+    /// Inside the kernel's msgget: knows what was created or opened, and whose it is.
+    Fexit,
+    /// Every system call's typed tracepoints: every door, and refused attempts.
+    #[value(name = "tp_btf")]
+    TpBtf,
+    /// The tracepoints of msgget alone: 64-bit calls only.
+    Tracepoint,
 }
 
 /// How much the kernel program says.

@@ -60,6 +60,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(Failure::internal("starting the runtime"))
 }
 
+/// Says that nothing is missed from here on, and what cannot be seen.
+fn ready(daemon: &Daemon, what: &str) {
+    let rung = daemon.rung();
+    eprintln!("msgget-trace: ready, tracing {what} by {}; coverage gap: {}", rung.name(), rung.gap());
+}
+
 /// Stops `daemon` and prints the balance, whether or not all went well.
 async fn conclude(daemon: Daemon) -> Result<(), Failure> {
     let (ledger, stopped) = daemon.stop().await;

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, error::ErrorKind};
 
-use crate::cli::{Cli, KernelLog, Options};
+use crate::{
+    cli::{Cli, Hook, KernelLog, Options},
+    event::Rung,
+    kernel::Choice,
+};
 
 /// Which calls are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,10 @@ pub struct Config {
     pub output: Output,
     /// Bytes of the ring: a power of two, at least [`MIN_RING`].
     pub ring_bytes: u32,
+    /// By which hooks.
+    pub hook: Choice,
+    /// Whether command lines are read.
+    pub command_lines: bool,
     /// What the kernel program says.
     pub kernel_log: KernelLog,
 }
@@ -49,11 +57,7 @@ impl Config {
     /// # Errors
     /// As clap's own: they print the usage and end with status 2.
     pub fn new(options: Options, scope: Scope) -> Result<Self, clap::Error> {
-        let Options {
-            output,
-            ring_size,
-            kernel_log,
-        } = options;
+        let Options { output, ring_size, hook, no_cmdline, kernel_log } = options;
         if !ring_size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring_size) {
             return Err(Cli::command().error(
                 ErrorKind::ValueValidation,
@@ -61,12 +65,13 @@ impl Config {
             ));
         }
         let output = output.map_or(Output::Stdout, Output::File);
-        Ok(Self {
-            scope,
-            output,
-            ring_bytes: ring_size,
-            kernel_log,
-        })
+        let hook = match hook {
+            Hook::Auto => Choice::Auto,
+            Hook::Fexit => Choice::Only(Rung::Fexit),
+            Hook::TpBtf => Choice::Only(Rung::TpBtf),
+            Hook::Tracepoint => Choice::Only(Rung::Tracepoint),
+        };
+        Ok(Self { scope, output, ring_bytes: ring_size, hook, command_lines: !no_cmdline, kernel_log })
     }
 }
 
@@ -75,14 +80,8 @@ mod tests {
     use super::*;
 
     fn check(ring_size: u32) -> Result<Config, clap::Error> {
-        Config::new(
-            Options {
-                output: None,
-                ring_size,
-                kernel_log: KernelLog::Off,
-            },
-            Scope::Host,
-        )
+        let (hook, kernel_log) = (Hook::Auto, KernelLog::Off);
+        Config::new(Options { output: None, ring_size, hook, no_cmdline: false, kernel_log }, Scope::Host)
     }
 
     #[test]
@@ -90,10 +89,7 @@ mod tests {
         assert_eq!(check(MIN_RING).map(|config| config.ring_bytes).ok(), Some(MIN_RING));
         for wrong in [0, 4096, MIN_RING + 4096, MAX_RING * 2] {
             let message = check(wrong).err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(
-                message.contains("--ring-size") && message.contains(&wrong.to_string()),
-                "{message}"
-            );
+            assert!(message.contains("--ring-size") && message.contains(&wrong.to_string()), "{message}");
         }
     }
 }

@@ -1,11 +1,12 @@
-//! The life of a run: settings go in; the stages are wired, proved by a canary, driven, and brought to a stop; the balance
+//! The life of a run: settings go in; the stages are wired, proved by canaries, driven, and brought to a stop; the balance
 //! comes out. The only file that spawns tasks.
 //!
-//! One task drives everything, batch by batch: what is read out of the ring is decoded, judged, encoded and written
-//! before its room in the ring is given back, so the only queue between kernel and output is the ring itself.
+//! One task drives everything, batch by batch: what is read out of the ring is decoded, decided, judged, encoded and
+//! written before its room in the ring is given back, so the only queue between kernel and output is the ring itself.
 
 use std::{
     io,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -15,18 +16,24 @@ use uuid::Uuid;
 use crate::{
     canary::{Canary, CanaryLost, Identity, Stage},
     config::Config,
+    decide::{Decider, Progress},
     encode::Json,
-    enrich::{Clock, Host},
-    event::decode::Decoder,
+    enrich::{Clock, Enricher, Host},
+    event::{BootTime, Call, Passed, Rung, Start, decode::Decoder},
     failure::Failure,
     kernel::{
         self, Kernel, Settings,
+        in_flight::InFlight,
         ring::{Entry, Ring},
     },
     ledger::Ledger,
+    owners::Owners,
     pipeline::{Pipeline, Tally},
     sink::{Sink, SinkError},
 };
+
+/// Inode number of the initial pid namespace, `PROC_PID_INIT_INO` of include/linux/proc_ns.h.
+const INITIAL_PID_NS: u32 = 0xefff_fffc;
 
 /// How long to sleep when the ring was empty. Nobody wakes us for a single record, so this is the latency of the first.
 const IDLE: Duration = Duration::from_millis(40);
@@ -34,9 +41,15 @@ const IDLE: Duration = Duration::from_millis(40);
 const BUSY: Duration = Duration::from_millis(4);
 /// Bytes of lines after which a batch is written.
 const BATCH: usize = 256 << 10;
-/// How long the canary may take.
+/// How long to leave those whom an undecided call waits for.
+const UNDECIDED: Duration = Duration::from_millis(1);
+/// Records after which a batch ends, however few lines they made.
+const RECORDS: usize = 8192;
+/// Questions to the resolver in a batch, each some 8 us: in a flood of calls the others go without an answer.
+const QUESTIONS: u32 = 256;
+/// How long a canary may take.
 const CANARY_DEADLINE: Duration = Duration::from_secs(5);
-/// How long a stop may take that waits for a slow output.
+/// How long a stop waits for an output that takes nothing.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Why tracing ended.
@@ -53,31 +66,62 @@ pub enum End<T> {
 pub struct Daemon {
     kernel: Kernel,
     ring: Ring,
+    in_flight: InFlight,
     pipeline: Pipeline,
     sink: Sink,
     /// What the output has accepted.
     ledger: Ledger,
     /// What is in the sink's buffer.
     batch: Tally,
+    /// The call that is on its way from decide to detect.
+    current: Option<Call>,
+    /// Who knows whose queues are.
+    owners: Rc<Owners>,
+    /// Losses that the decider has been told of.
+    losses: u64,
     logger: JoinHandle<()>,
 }
 
 impl Daemon {
-    /// Loads and attaches the hooks and returns when a call of our own came through the whole pipeline.
+    /// Loads and attaches the hooks and returns when calls of our own came through the whole pipeline. Where a rung cannot
+    /// be had or does not prove itself, the next one down is tried.
     ///
     /// # Errors
-    /// Whatever is missing, as a [`Failure`].
+    /// Whatever is missing on the last rung, as a [`Failure`].
     pub async fn start(config: &Config) -> Result<Self, Failure> {
         kernel::require::check()?;
+        // Before there are threads, and while there is every privilege.
+        let owners = Rc::new(Owners::start());
+        let (rungs, mut passed) = kernel::candidates(config.hook);
+        let mut last = Failure::Internal { doing: "choosing hooks", error: io::ErrorKind::Unsupported.into() };
+        for rung in rungs {
+            match Self::start_on(rung, config, Rc::clone(&owners)).await {
+                Ok((mut daemon, int80_proved)) => {
+                    daemon.announce(passed, int80_proved);
+                    return Ok(daemon);
+                }
+                Err(failure) if failure.of_the_rung() => {
+                    passed.push(Passed { rung, reason: failure.to_string() });
+                    last = failure;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(last)
+    }
+
+    /// [`Self::start`] on one rung. Also says whether `int 0x80` answered here, and so was proved to be seen.
+    async fn start_on(rung: Rung, config: &Config, owners: Rc<Owners>) -> Result<(Self, bool), Failure> {
         let sink = Sink::open(&config.output)?;
         let identity = Identity::read().map_err(Failure::internal("reading /proc/thread-self"))?;
-        let ring_id = Uuid::new_v4();
         let canary_key = canary_key();
         let (self_pid, self_pid_ns) = identity.process();
-        let (mut kernel, ring) = Kernel::load(&Settings {
+        let (mut kernel, ring, in_flight) = Kernel::load(&Settings {
+            rung,
             scope: config.scope,
             ring_bytes: config.ring_bytes,
             log: config.kernel_log,
+            command_lines: config.command_lines,
             self_pid,
             self_pid_ns,
             canary_key,
@@ -88,50 +132,47 @@ impl Daemon {
                 log::warn!("the kernel program's messages are no longer shown: {error}");
             }
         });
+        kernel.attach()?;
         let decoder = Decoder {
-            ring: ring_id,
+            ring: Uuid::new_v4(),
+            rung,
             offsets: kernel.offsets,
             attached: Clock::boot_now(),
             detached: None,
         };
-        let pipeline = Pipeline::new(
-            decoder,
-            Json {
-                host: Host::read(),
-                clock: Clock::new(),
-            },
-        );
-        kernel.attach()?;
+        let json = Json { host: Host::read(), clock: Clock::new(), rung };
+        let decider = Decider::new(kernel::require::id_index_bits());
+        let pipeline = Pipeline::new(decoder, decider, Enricher::new(self_pid_ns == INITIAL_PID_NS), json);
         let (ledger, batch) = (Ledger::default(), Tally::default());
-        let mut daemon = Self {
-            kernel,
-            ring,
-            pipeline,
-            sink,
-            ledger,
-            batch,
-            logger,
-        };
-        daemon.pipeline.decoder.attached = Clock::boot_now();
-        daemon.prove(canary_key, identity).await?;
-        Ok(daemon)
+        let current = None;
+        let mut daemon =
+            Self { kernel, ring, in_flight, pipeline, sink, ledger, batch, current, owners, losses: 0, logger };
+        daemon.prove(|| Canary::fly(canary_key, identity.clone())).await?;
+        // The per-call tracepoints are blind to it, and say so.
+        let mut int80 = false;
+        if rung != Rung::Tracepoint && Canary::int80_answers() {
+            daemon.prove(|| Ok(Canary::fly_int80(canary_key, identity.clone()))).await?;
+            int80 = true;
+        }
+        Ok((daemon, int80))
     }
 
-    /// Sends a canary and waits for it.
-    async fn prove(&mut self, key: i32, identity: Identity) -> Result<(), Failure> {
-        self.pipeline.expect(Canary::fly(key, identity)?);
-        let deadline = Instant::now() + CANARY_DEADLINE;
+    /// Has `fly` send canaries until one comes back: in a flood that fills the ring it may take several.
+    async fn prove(&mut self, fly: impl Fn() -> Result<Canary, CanaryLost>) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let mut losses = self.kernel.counters()?.lost_ring_full;
+        self.pipeline.expect(fly()?);
         loop {
-            match self.step().await {
-                // Whoever closed the pipe is told nothing; `trace` notices.
-                Ok(_) | Err(SinkError::Closed) => {}
-                Err(SinkError::Io(error)) => return Err(self.output_failed(error)),
-            }
+            self.step().await.map_err(|error| self.failed(error))?;
             if let Some(arrived) = self.pipeline.arrived() {
                 return Ok(arrived?);
             }
-            if Instant::now() > deadline {
+            if begun.elapsed() > CANARY_DEADLINE {
                 return Err(CanaryLost::Late(self.last_seen()?).into());
+            }
+            let lost = self.kernel.counters()?.lost_ring_full;
+            if std::mem::replace(&mut losses, lost) != lost {
+                self.pipeline.expect(fly()?);
             }
             time::sleep(Duration::from_millis(1)).await;
         }
@@ -144,11 +185,24 @@ impl Daemon {
             Stage::Call
         } else if counters.submitted == 0 {
             Stage::Hook
-        } else if self.ledger.rejected == 0 {
+        } else if self.ledger.user.rejected == 0 {
             Stage::Ring
         } else {
             Stage::Decode
         })
+    }
+
+    /// The hooks in use, and what they cannot see.
+    #[must_use]
+    pub const fn rung(&self) -> Rung {
+        self.pipeline.decoder.rung
+    }
+
+    /// Begins the lines with the start record.
+    fn announce(&mut self, passed: Vec<Passed>, int80_proved: bool) {
+        let absent = self.kernel.offsets.absent().collect();
+        let start = Start { run: Uuid::now_v7(), at: Clock::boot_now(), passed, int80_proved, absent };
+        self.pipeline.start(&start, self.sink.buffer());
     }
 
     /// Traces until `until` is ready or nobody reads any more.
@@ -163,8 +217,8 @@ impl Daemon {
                 done = &mut until => return Ok(End::Done(done)),
                 step = self.step() => match step {
                     Ok(step) => step,
-                    Err(SinkError::Closed) => return Ok(End::Closed),
-                    Err(SinkError::Io(error)) => return Err(self.output_failed(error)),
+                    Err(StepError::Sink(SinkError::Closed)) => return Ok(End::Closed),
+                    Err(error) => return Err(self.failed(error)),
                 },
             };
             if self.sink.closed() {
@@ -176,6 +230,7 @@ impl Daemon {
                     tokio::task::yield_now().await;
                     continue;
                 }
+                Step::Undecided => UNDECIDED,
                 Step::Drained => BUSY,
                 Step::Empty => IDLE,
             };
@@ -188,28 +243,78 @@ impl Daemon {
     }
 
     /// Takes one batch from the ring to the output. May be cancelled: the next step finishes what this one began.
-    async fn step(&mut self) -> Result<Step, SinkError> {
+    async fn step(&mut self) -> Result<Step, StepError> {
         self.settle().await?;
+        let step = self.fill().await?;
+        self.settle().await?;
+        Ok(step)
+    }
+
+    /// Takes one batch from the ring to the sink's buffer. May be cancelled, as [`Self::step`].
+    async fn fill(&mut self) -> Result<Step, Failure> {
         self.pipeline.json.clock.refresh();
-        let mut step = Step::Empty;
-        while self.sink.buffer().len() < BATCH {
-            let Some(Entry { position, bytes }) = self.ring.take() else {
-                self.settle().await?;
-                return Ok(step);
-            };
-            self.pipeline
-                .process(position, bytes, self.sink.buffer(), &mut self.batch);
-            step = Step::Drained;
+        self.pipeline.enricher.refresh();
+        let now = Clock::boot_now();
+        let undecided = self.pipeline.decider.undecided();
+        if undecided {
+            let losses = self.kernel.counters()?.lost_ring_full;
+            if losses != self.losses {
+                self.losses = losses;
+                self.pipeline.decider.lost(now);
+            }
         }
-        self.settle().await?;
-        Ok(Step::Full)
+        // First who is in flight, then which records there are: whoever is not in flight any more is among them.
+        let since = if undecided { self.in_flight.since(now) } else { BootTime(0) };
+        let target = self.ring.produced();
+        let mut step = Step::Empty;
+        let mut questions = QUESTIONS;
+        for _ in 0..RECORDS {
+            let Some(Entry { position, bytes }) = self.ring.take() else { break };
+            step = Step::Drained;
+            self.pipeline.take(position, bytes, now, &mut self.batch);
+            while self.give(None, &mut questions).await {}
+            if self.sink.buffer().len() >= BATCH {
+                break;
+            }
+        }
+        if self.ring.cursor() < target && step == Step::Drained {
+            return Ok(Step::Full);
+        }
+        let complete_until = if self.ring.cursor() < target { BootTime(0) } else { since };
+        // Whoever enters while the hooks are being detached is not seen.
+        let complete_until =
+            self.pipeline.decoder.detached.map_or(complete_until, |detached| complete_until.min(detached));
+        while self.give(Some(Progress { complete_until, now }), &mut questions).await {
+            if self.sink.buffer().len() >= BATCH {
+                return Ok(Step::Full);
+            }
+        }
+        Ok(if self.pipeline.decider.undecided() { Step::Undecided } else { step })
+    }
+
+    /// Takes the next call through the rest of the pipeline. False when none is ready.
+    async fn give(&mut self, progress: Option<Progress>, questions: &mut u32) -> bool {
+        if self.current.is_none() {
+            self.current = self.pipeline.next(progress);
+        }
+        // It stays where it is while the resolver is asked, so that a cancelled step loses nothing.
+        let Some(call) = &mut self.current else { return false };
+        if *questions > 0 && Owners::wanted(call) {
+            *questions -= 1;
+            call.queue = self.owners.of(call).await;
+        }
+        if let Some(call) = self.current.take() {
+            self.pipeline.finish(&call, self.sink.buffer(), &mut self.batch);
+        }
+        true
     }
 
     /// Writes what is in the buffer; only then gives its room in the ring back and counts it.
     async fn settle(&mut self) -> Result<(), SinkError> {
         self.sink.flush().await?;
-        self.ring.publish();
-        self.ledger.accept(std::mem::take(&mut self.batch));
+        let held = self.current.as_ref().or(self.pipeline.decider.oldest()).map(|call| call.id.position);
+        self.ring.publish(held.unwrap_or(self.ring.cursor()));
+        self.ledger.user.add(std::mem::take(&mut self.batch));
         Ok(())
     }
 
@@ -230,27 +335,55 @@ impl Daemon {
     async fn drain(&mut self) -> Result<(), Failure> {
         self.pipeline.decoder.detached = Some(Clock::boot_now());
         self.kernel.detach();
-        let deadline = time::Instant::now() + STOP_DEADLINE;
+        let mut moved = time::Instant::now();
         loop {
             self.ledger.kernel = self.kernel.counters()?;
-            match time::timeout_at(deadline, self.step()).await {
+            let before = (self.ledger.user.read, self.sink.total());
+            match time::timeout(STOP_DEADLINE, self.step()).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(SinkError::Closed)) => return Ok(()),
-                Ok(Err(SinkError::Io(error))) => return Err(self.output_failed(error)),
-                Err(_) => return Err(self.output_failed(io::ErrorKind::TimedOut.into())),
+                Ok(Err(StepError::Sink(SinkError::Closed))) => return Ok(()),
+                Ok(Err(error)) => return Err(self.failed(error)),
+                Err(_) if self.sink.total() > before.1 => {}
+                Err(_) => return Err(self.failed(SinkError::Io(io::ErrorKind::TimedOut.into()).into())),
             }
-            if self.ledger.kernel.submitted == self.ledger.read || time::Instant::now() > deadline {
+            if self.ledger.submitted() == self.ledger.user.read {
                 return Ok(());
             }
-            time::sleep(Duration::from_millis(1)).await;
+            // Nothing new comes, so as long as something moves this ends.
+            if before != (self.ledger.user.read, self.sink.total()) {
+                moved = time::Instant::now();
+            } else if moved.elapsed() > STOP_DEADLINE {
+                return Ok(());
+            } else {
+                time::sleep(Duration::from_millis(1)).await;
+            }
         }
     }
 
-    fn output_failed(&self, error: io::Error) -> Failure {
-        Failure::Output {
-            output: self.sink.name().to_owned(),
-            error,
+    fn failed(&self, error: StepError) -> Failure {
+        match error {
+            StepError::Own(failure) => failure,
+            StepError::Sink(error) => Failure::Output { output: self.sink.name().to_owned(), error: error.into() },
         }
+    }
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+enum StepError {
+    Own(Failure),
+    Sink(SinkError),
+}
+
+impl From<Failure> for StepError {
+    fn from(failure: Failure) -> Self {
+        Self::Own(failure)
+    }
+}
+
+impl From<SinkError> for StepError {
+    fn from(error: SinkError) -> Self {
+        Self::Sink(error)
     }
 }
 
@@ -261,6 +394,8 @@ enum Step {
     Empty,
     /// Records, and no more of them.
     Drained,
+    /// A call that waits for others to return.
+    Undecided,
     /// More records than a batch takes.
     Full,
 }

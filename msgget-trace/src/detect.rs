@@ -111,17 +111,12 @@ impl Engine {
     /// Every rule, having seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            rules: vec![Box::new(check_then_create::CheckThenCreate::new())],
-        }
+        Self { rules: vec![Box::new(check_then_create::CheckThenCreate::new())] }
     }
 
     /// Judges the next call.
     pub fn observe(&mut self, call: &Call) -> Verdict {
-        let mut verdict = Verdict {
-            tags: tags::of(call),
-            findings: Vec::new(),
-        };
+        let mut verdict = Verdict { tags: tags::of(call), findings: Vec::new() };
         if call.executed() {
             for rule in &mut self.rules {
                 rule.observe(call, &mut verdict);

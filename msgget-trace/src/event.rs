@@ -3,13 +3,15 @@
 pub mod decode;
 mod errno;
 mod flags;
+mod image;
 #[cfg(test)]
 pub(crate) mod sample;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 pub use errno::Errno;
 pub use flags::MsgFlags;
+pub use image::{Device, Image, ImageId};
 use uuid::Uuid;
 
 /// The key that never names an existing queue: `IPC_PRIVATE`, include/uapi/linux/ipc.h.
@@ -42,7 +44,7 @@ impl fmt::Display for CallId {
     }
 }
 
-/// What the kernel did with a call, as far as the hooks can tell.
+/// What the kernel did with a call, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A new queue was made.
@@ -51,7 +53,7 @@ pub enum Outcome {
     Opened,
     /// Refused, with the reason.
     Failed(Errno),
-    /// Succeeded with IPC_CREAT but without IPC_EXCL: flags and result fit both a new queue and an existing one.
+    /// Succeeded with IPC_CREAT but without IPC_EXCL, and neither flags nor anything else tells which of the first two.
     Ambiguous,
     /// Executed, but its entry was not seen.
     Unpaired,
@@ -72,15 +74,172 @@ impl Outcome {
             Self::NotExecuted => "not_executed",
         }
     }
+}
 
-    /// How it is known; `None` where it is not. This hook knows flags and results only.
+/// How an outcome is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The kernel's own functions said so.
+    Kernel,
+    /// Flags and result leave no other possibility.
+    Flags,
+    /// The id lies before or after where the namespace's id allocation stood when the call began.
+    Counters,
+}
+
+impl Source {
+    /// The word for it in every output.
     #[must_use]
-    pub const fn source(self) -> Option<&'static str> {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Created | Self::Opened | Self::Failed(_) => Some("flags"),
-            Self::Ambiguous | Self::Unpaired | Self::NotExecuted => None,
+            Self::Kernel => "kernel",
+            Self::Flags => "flags",
+            Self::Counters => "counters",
         }
     }
+}
+
+/// The family of hooks in use; a run never mixes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    /// Tracepoints of the one system call: blind to 32-bit entry.
+    Tracepoint,
+    /// Typed tracepoints of all system calls.
+    TpBtf,
+    /// The functions inside the kernel: they state what was done, but never see what was refused before them.
+    Fexit,
+}
+
+impl Rung {
+    /// The word for it in options and outputs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tracepoint => "tracepoint",
+            Self::TpBtf => "tp_btf",
+            Self::Fexit => "fexit",
+        }
+    }
+
+    /// What it cannot see.
+    #[must_use]
+    pub const fn gap(self) -> &'static str {
+        match self {
+            Self::Tracepoint => "calls by 32-bit entry (int 0x80) are not seen",
+            Self::TpBtf => "none",
+            Self::Fexit => "attempts that seccomp or a tracer refused before the kernel's msgget are not seen",
+        }
+    }
+}
+
+/// A rung that is not in use, though it is higher than the one that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Which.
+    pub rung: Rung,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What is known when tracing begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The run, which all its health records name.
+    pub run: Uuid,
+    /// When.
+    pub at: BootTime,
+    /// Higher rungs, and why they are not in use.
+    pub passed: Vec<Passed>,
+    /// Whether a call by `int 0x80` proved to be seen; false also where the kernel does not answer to it.
+    pub int80_proved: bool,
+    /// Members of kernel structures that this kernel lacks, and so does every event.
+    pub absent: Vec<&'static str>,
+}
+
+/// The calling convention a call was made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abi {
+    /// x86-64.
+    X86_64,
+    /// i386.
+    I386,
+    /// x32.
+    X32,
+}
+
+impl Abi {
+    /// The word for it in every output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::I386 => "i386",
+            Self::X32 => "x32",
+        }
+    }
+}
+
+/// The way a call entered the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The `syscall` instruction of 64-bit code.
+    Syscall,
+    /// `int 0x80` from 64-bit code: no compiler emits it, whoever does is hiding.
+    Int80From64,
+    /// `int 0x80` or `sysenter` from 32-bit code.
+    From32,
+}
+
+impl Entry {
+    /// The word for it in every output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Syscall => "syscall",
+            Self::Int80From64 => "int80_64bit",
+            Self::From32 => "32bit",
+        }
+    }
+}
+
+/// By which door a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// Calling convention.
+    pub abi: Abi,
+    /// Instruction, and the code it stood in.
+    pub entry: Entry,
+    /// Number of the system call in that convention.
+    pub number: u32,
+    /// First argument of the multiplexer `ipc(2)`, version half included; `None` for other numbers.
+    pub ipc_call: Option<u32>,
+}
+
+/// Whose a queue is. Ids are those of the initial user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Owner.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    /// Creator: never changes.
+    pub cuid: u32,
+    /// Creating group.
+    pub cgid: u32,
+    /// Permission bits.
+    pub mode: u16,
+    /// For how long after the call's return this held for certain or was looked up, ns; `None` where the kernel stated it
+    /// during the call. Owner and mode may have been changed in between (IPC_SET), the creator cannot.
+    pub age: Option<u64>,
+}
+
+/// Where the allocation of queue ids stood: by sequence number first, then by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Sequence number.
+    pub seq: u32,
+    /// Index of the id given out last; -1 before the first.
+    pub last_idx: i32,
 }
 
 /// Ids of a thread, its process and its parent.
@@ -107,6 +266,18 @@ pub struct Call {
     pub result: i64,
     /// What the kernel did.
     pub outcome: Outcome,
+    /// How that is known; `None` where it is not.
+    pub source: Option<Source>,
+    /// Id allocation at enter and exit, where flags and result leave the outcome open.
+    pub positions: Option<(Position, Position)>,
+    /// When, under the namespace's lock, the queue was made or found; in that order things happened.
+    pub linearised: Option<BootTime>,
+    /// The queue that was opened, as the kernel had it then; or that was created, as the caller's ids and flags make it.
+    pub queue: Option<Queue>,
+    /// By which door it came.
+    pub door: Door,
+    /// Not wanted for itself: it may have created what a wanted call opened.
+    pub witness: bool,
     /// When it was entered; `None` when that was not seen.
     pub entered: Option<BootTime>,
     /// When it returned.
@@ -131,6 +302,30 @@ pub struct Call {
     pub gid: Option<u32>,
     /// Effective group id.
     pub egid: Option<u32>,
+    /// Saved user id.
+    pub suid: Option<u32>,
+    /// User id for file system access.
+    pub fsuid: Option<u32>,
+    /// Effective capabilities, a bit each.
+    pub capabilities: Option<u64>,
+    /// Audit login user id; `None` also when nobody logged in.
+    pub login_uid: Option<u32>,
+    /// Audit session id; `None` also when there is none.
+    pub session: Option<u32>,
+    /// Seccomp mode: 0 none, 1 strict, 2 filter.
+    pub seccomp: Option<u32>,
+    /// Whether a tracer is attached to the thread.
+    pub traced: Option<bool>,
+    /// Which program of the process: another number after every execve(2).
+    pub exec_id: Option<u64>,
+    /// The same of its parent.
+    pub parent_exec_id: Option<u64>,
+    /// What that program is; `None` from decode, enrich fills it in.
+    pub image: Option<Arc<Image>>,
+    /// What its parent runs.
+    pub parent_image: Option<Arc<Image>>,
+    /// Inode number of the user namespace.
+    pub user_ns: Option<u32>,
     /// Inode number of the mount namespace.
     pub mnt_ns: Option<u32>,
     /// Inode number of the pid namespace.
@@ -152,14 +347,27 @@ impl Call {
         self.outcome != Outcome::NotExecuted
     }
 
+    /// Takes note of what the kernel did, now that it is known.
+    pub fn decide(&mut self, outcome: Outcome, source: Source) {
+        self.outcome = outcome;
+        self.source = Some(source);
+        if outcome == Outcome::Created {
+            self.queue = self.own_queue();
+        }
+    }
+
+    /// The queue this call makes, if it makes one: it belongs to the caller's effective ids (`ipc_addid`, ipc/util.c), and
+    /// the low nine bits of the flags are its mode.
+    #[must_use]
+    pub fn own_queue(&self) -> Option<Queue> {
+        let (uid, gid) = (self.euid?, self.egid?);
+        Some(Queue { uid, gid, cuid: uid, cgid: gid, mode: self.flags.mode(), age: None })
+    }
+
     /// The errno of an executed call that failed, whether or not its entry was seen.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
-        if self.executed() {
-            Errno::from_result(self.result)
-        } else {
-            None
-        }
+        if self.executed() { Errno::from_result(self.result) } else { None }
     }
 
     /// When it began, or the closest known moment after.

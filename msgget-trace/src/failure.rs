@@ -21,7 +21,7 @@ pub enum Failure {
     /// Not enough capabilities.
     #[error(
         "missing {missing}, without which the kernel lets nobody load and attach eBPF programs; run as root, or grant \
-         CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH"
+         CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH (and CAP_SYS_ADMIN where kernel.perf_event_paranoid is above 2)"
     )]
     Privileges {
         /// Names of the capabilities.
@@ -114,6 +114,12 @@ impl Failure {
         }
     }
 
+    /// True if a lower rung may do without what is missing.
+    #[must_use]
+    pub const fn of_the_rung(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Canary(_) | Self::Tracefs(_) | Self::Layout { .. })
+    }
+
     /// For `map_err` on a system call of our own.
     pub fn internal(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Internal { doing, error }
@@ -126,10 +132,7 @@ mod tests {
 
     #[test]
     fn commands_end_as_under_env() {
-        let failed = |kind| Failure::Command {
-            command: "x".into(),
-            error: io::Error::from(kind),
-        };
+        let failed = |kind| Failure::Command { command: "x".into(), error: io::Error::from(kind) };
         assert_eq!(failed(io::ErrorKind::NotFound).exec_status(), 127);
         assert_eq!(failed(io::ErrorKind::PermissionDenied).exec_status(), 126);
         assert_eq!(Failure::Kernel("4.19.0".into()).exec_status(), 125);

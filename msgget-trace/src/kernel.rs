@@ -3,11 +3,15 @@
 
 mod attach;
 pub mod btf;
+pub mod in_flight;
+mod ladder;
 mod load;
+mod mapping;
 mod offsets;
 pub mod require;
 pub mod ring;
 
+pub use ladder::{Choice, candidates};
 pub use load::{Kernel, KernelLogger, Settings};
 
 /// Type information about the running kernel, Documentation/bpf/btf.rst.

@@ -12,60 +12,26 @@ use crate::pipeline::Tally;
 pub struct Ledger {
     /// What the kernel side counted.
     pub kernel: Counters,
-    /// Records taken out of the ring.
-    pub read: u64,
-    /// Records that decode refused.
-    pub rejected: u64,
-    /// Records of our own proving calls: they are not printed.
-    pub canaries: u64,
-    /// Lines of calls that the output accepted.
-    pub delivered: u64,
-    /// Lines of findings that the output accepted.
-    pub findings: u64,
-    /// Of the calls delivered, those with this outcome.
-    pub unpaired: u64,
-    /// Of the calls delivered, those with this outcome.
-    pub not_executed: u64,
+    /// What became of the records whose lines, if any, the output has accepted.
+    pub user: Tally,
 }
 
 impl Ledger {
-    /// Adds records whose lines the output has accepted.
-    pub fn accept(&mut self, tally: Tally) {
-        let Tally {
-            read,
-            rejected,
-            canaries,
-            calls,
-            findings,
-            unpaired,
-            not_executed,
-        } = tally;
-        self.read += read;
-        self.rejected += rejected;
-        self.canaries += canaries;
-        self.delivered += calls;
-        self.findings += findings;
-        self.unpaired += unpaired;
-        self.not_executed += not_executed;
+    /// Records that the kernel side handed to the ring.
+    #[must_use]
+    pub const fn submitted(&self) -> u64 {
+        self.kernel.submitted + self.kernel.contexts_submitted
     }
 
     /// The first equation that does not hold, in words. To be asked when the hooks are detached and the ring is empty.
     #[must_use]
     pub fn violation(&self) -> Option<String> {
-        let Counters {
-            seen,
-            submitted,
-            lost_ring_full,
-            ..
-        } = self.kernel;
+        let Self { kernel, user } = self;
+        let accounted = user.calls + user.canaries + user.early + user.witnesses + user.contexts + user.rejected;
         [
-            ("seen = submitted + lost", seen, submitted + lost_ring_full),
-            ("submitted = read", submitted, self.read),
-            (
-                "read = delivered + canaries + rejected",
-                self.read,
-                self.delivered + self.canaries + self.rejected,
-            ),
+            ("seen = submitted + lost", kernel.seen, kernel.submitted + kernel.lost_ring_full),
+            ("submitted + contexts_submitted = read", self.submitted(), user.read),
+            ("read = delivered + canaries + early + witnesses + contexts + rejected", user.read, accounted),
         ]
         .into_iter()
         .find(|(_, left, right)| left != right)
@@ -76,30 +42,33 @@ impl Ledger {
 /// One line of `name=number` pairs.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            kernel,
-            read,
-            rejected,
-            canaries,
-            delivered,
-            findings,
-            unpaired,
-            not_executed,
-        } = self;
-        let Counters {
-            seen,
-            submitted,
-            lost_ring_full,
-            slot_collisions,
-            follow_full,
-            ..
-        } = kernel;
-        write!(
-            f,
-            "seen={seen} submitted={submitted} lost={lost_ring_full} read={read} rejected={rejected} canaries={canaries} \
-             delivered={delivered} collisions={slot_collisions} unpaired={unpaired} not_executed={not_executed} \
-             not_followed={follow_full} findings={findings}"
-        )
+        let Self { kernel, user } = self;
+        let pairs = [
+            ("seen", kernel.seen),
+            ("submitted", kernel.submitted),
+            ("lost", kernel.lost_ring_full),
+            ("read", user.read),
+            ("rejected", user.rejected),
+            ("canaries", user.canaries),
+            ("early", user.early),
+            ("witnesses", user.witnesses),
+            ("delivered", user.calls),
+            ("findings", user.findings),
+            ("ambiguous", user.ambiguous),
+            ("unpaired", user.unpaired),
+            ("not_executed", user.not_executed),
+            ("collisions", kernel.slot_collisions),
+            ("facts_lost", kernel.facts_full),
+            ("not_followed", kernel.follow_full),
+            ("contexts_submitted", kernel.contexts_submitted),
+            ("contexts_lost", kernel.contexts_lost),
+            ("contexts", user.contexts),
+        ];
+        for (nth, (name, number)) in pairs.into_iter().enumerate() {
+            let space = if nth == 0 { "" } else { " " };
+            write!(f, "{space}{name}={number}")?;
+        }
+        Ok(())
     }
 }
 
@@ -108,21 +77,20 @@ mod tests {
     use super::*;
 
     fn balanced() -> Ledger {
-        let kernel = Counters {
-            seen: 10,
-            submitted: 9,
-            lost_ring_full: 1,
-            ..Counters::default()
-        };
-        Ledger {
-            kernel,
-            read: 9,
+        let kernel =
+            Counters { seen: 11, submitted: 10, lost_ring_full: 1, contexts_submitted: 2, ..Counters::default() };
+        let user = Tally {
+            read: 12,
             rejected: 1,
             canaries: 1,
-            delivered: 7,
+            early: 1,
+            calls: 6,
             findings: 3,
-            ..Ledger::default()
-        }
+            contexts: 2,
+            witnesses: 1,
+            ..Tally::default()
+        };
+        Ledger { kernel, user }
     }
 
     #[test]
@@ -132,14 +100,18 @@ mod tests {
 
     #[test]
     fn every_counter_that_slips_is_found() {
-        let broken: [fn(&mut Ledger); 7] = [
+        let broken: [fn(&mut Ledger); 11] = [
             |ledger| ledger.kernel.seen += 1,
             |ledger| ledger.kernel.submitted += 1,
             |ledger| ledger.kernel.lost_ring_full += 1,
-            |ledger| ledger.read += 1,
-            |ledger| ledger.rejected += 1,
-            |ledger| ledger.canaries += 1,
-            |ledger| ledger.delivered -= 1,
+            |ledger| ledger.kernel.contexts_submitted += 1,
+            |ledger| ledger.user.read += 1,
+            |ledger| ledger.user.rejected += 1,
+            |ledger| ledger.user.canaries += 1,
+            |ledger| ledger.user.early += 1,
+            |ledger| ledger.user.witnesses += 1,
+            |ledger| ledger.user.contexts += 1,
+            |ledger| ledger.user.calls -= 1,
         ];
         for (nth, slip) in broken.into_iter().enumerate() {
             let mut ledger = balanced();

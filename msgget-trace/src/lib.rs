@@ -3,12 +3,12 @@
 //! ```text
 //!  kernel │ hook ─► task ─► submit ─► ring            counters ─┐
 //! ────────┼──────────────────────────▼──────────────────────────▼─
-//!   user  │ ring ─► decode ─► enrich ─► detect ─► encode ─► sink
+//!   user  │ ring ─► decode ─► decide ─► detect ─► encode ─► sink
 //!         │   └────────┴─────────┴────────┴─────────┴───────┴──► ledger
 //! ```
 //!
 //! The upper half is the `msgget-trace-ebpf` crate. Below it each stage is a module, in the order of the flow: [`kernel`],
-//! [`event`] (with decode), [`enrich`], [`detect`], [`encode`], [`sink`]. [`pipeline`] is one record's way through them,
+//! [`event`] (with decode), [`decide`], [`detect`], [`enrich`], [`encode`], [`sink`]. [`pipeline`] is one record's way through them,
 //! [`daemon`] their life: start, ready, drain, stop. [`command`] holds what the user can ask for.
 
 pub mod canary;
@@ -16,6 +16,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod daemon;
+pub mod decide;
 pub mod detect;
 pub mod encode;
 pub mod enrich;
@@ -23,6 +24,8 @@ pub mod event;
 pub mod failure;
 pub mod kernel;
 pub mod ledger;
+pub mod owners;
 pub mod pipeline;
 mod readiness;
+pub mod resolver;
 pub mod sink;

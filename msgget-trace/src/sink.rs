@@ -27,10 +27,15 @@ pub enum SinkError {
 
 impl From<io::Error> for SinkError {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            Self::Closed
-        } else {
-            Self::Io(error)
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Io(error) }
+    }
+}
+
+impl From<SinkError> for io::Error {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Closed => io::ErrorKind::BrokenPipe.into(),
+            SinkError::Io(error) => error,
         }
     }
 }
@@ -44,6 +49,8 @@ pub struct Sink {
     pending: Vec<u8>,
     /// Bytes of them that are out.
     written: usize,
+    /// Bytes that are out since the beginning.
+    total: u64,
 }
 
 #[derive(Debug)]
@@ -62,28 +69,18 @@ impl Sink {
     pub fn open(output: &Output) -> Result<Self, Failure> {
         let (name, opened) = match output {
             Output::Stdout => ("standard output".to_owned(), stdout()),
-            Output::File(path) => (
-                path.display().to_string(),
-                OpenOptions::new().append(true).create(true).mode(0o640).open(path),
-            ),
+            Output::File(path) => {
+                (path.display().to_string(), OpenOptions::new().append(true).create(true).mode(0o640).open(path))
+            }
         };
         let way = opened.and_then(|file| {
             let kind = file.metadata()?.file_type();
             // epoll(7) takes neither regular files nor devices such as /dev/null.
             let stream = kind.is_fifo() || kind.is_socket() || (kind.is_char_device() && is_terminal(&file));
-            Ok(if stream {
-                Way::Stream(watch(file, Interest::WRITABLE)?)
-            } else {
-                Way::File(file)
-            })
+            Ok(if stream { Way::Stream(watch(file, Interest::WRITABLE)?) } else { Way::File(file) })
         });
         match way {
-            Ok(way) => Ok(Self {
-                name,
-                way,
-                pending: Vec::new(),
-                written: 0,
-            }),
+            Ok(way) => Ok(Self { name, way, pending: Vec::new(), written: 0, total: 0 }),
             Err(error) => Err(Failure::Output { output: name, error }),
         }
     }
@@ -97,6 +94,12 @@ impl Sink {
     /// Where the next lines are to be put; call [`Self::flush`] then.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.pending
+    }
+
+    /// Bytes that have been written in all: whether it moves.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.total
     }
 
     /// True if the pipe's reader is gone.
@@ -115,10 +118,12 @@ impl Sink {
     pub async fn flush(&mut self) -> Result<(), SinkError> {
         while self.written < self.pending.len() {
             let rest = &self.pending[self.written..];
-            self.written += match &mut self.way {
+            let written = match &mut self.way {
                 Way::File(file) => retry(|| file.write(rest))?,
                 Way::Stream(stream) => write_stream(stream, rest).await?,
             };
+            self.written += written;
+            self.total += written as u64;
         }
         self.pending.clear();
         self.written = 0;
@@ -159,10 +164,7 @@ fn whole_lines(bytes: &[u8]) -> usize {
     let page = &bytes[..bytes.len().min(libc::PIPE_BUF)];
     match page.iter().rposition(|byte| *byte == b'\n') {
         Some(end) => end + 1,
-        None => bytes
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(bytes.len(), |end| end + 1),
+        None => bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1),
     }
 }
 
@@ -178,11 +180,7 @@ fn retry(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 
 /// poll(2) without waiting: what of `events`, or of the errors it always reports, holds now.
 fn poll(file: &File, events: i16) -> io::Result<i16> {
-    let mut entry = libc::pollfd {
-        fd: file.as_raw_fd(),
-        events,
-        revents: 0,
-    };
+    let mut entry = libc::pollfd { fd: file.as_raw_fd(), events, revents: 0 };
     // SAFETY: one valid entry.
     match unsafe { libc::poll(&raw mut entry, 1, 0) } {
         -1 => Err(io::Error::last_os_error()),

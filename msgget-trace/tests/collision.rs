@@ -1,11 +1,5 @@
 //! Two threads whose ids share a slot of the kernel program, both inside msgget at once: neither loses or hides a call.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -70,10 +64,7 @@ fn fork_colliding(first_keys: [i32; 2]) -> [i32; 2] {
         sys::reap(one);
         arrived.store(0, Ordering::SeqCst);
     }
-    panic!(
-        "no two free process ids that share a slot: {}",
-        std::io::Error::last_os_error()
-    );
+    panic!("no two free process ids that share a slot: {}", std::io::Error::last_os_error());
 }
 
 #[test]
@@ -89,14 +80,7 @@ fn colliding_thread_ids_hide_nothing() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let output = file.path().to_str().unwrap();
     // 400,000 records at full speed have to wait for their lines: 70 MB.
-    let daemon = Program::start(&mut msgget_trace([
-        "run",
-        "--ring-size",
-        "134217728",
-        "--output",
-        output,
-    ]))
-    .ready();
+    let daemon = Program::start(&mut msgget_trace(["run", "--ring-size", "134217728", "--output", output])).ready();
     let first_keys = [0x1000_0000, 0x2000_0000];
     let children = sys::private_ipc(|| {
         let children = fork_colliding(first_keys);
@@ -110,34 +94,22 @@ fn colliding_thread_ids_hide_nothing() {
     let mut next = first_keys;
     let mut unpaired = 0;
     let mut count = 0;
-    for line in BufReader::new(File::open(output).unwrap()).lines().map(Result::unwrap) {
+    for line in BufReader::new(File::open(output).unwrap()).lines().map(Result::unwrap).skip(1) {
         count += 1;
         let tid = number(&line, "\"hostThreadId\":");
         let Some(child) = children.iter().position(|child| Some((*child).into()) == tid) else {
             continue;
         };
         assert_eq!(number(&line, KEY), Some(next[child].into()), "{line}");
-        assert_eq!(
-            number(&line, "\"returnValue\":"),
-            Some((-libc::ENOENT).into()),
-            "{line}"
-        );
+        assert_eq!(number(&line, "\"returnValue\":"), Some((-libc::ENOENT).into()), "{line}");
         assert!(!line.contains("\"not_executed\""), "hidden as not executed: {line}");
         unpaired += u64::from(line.contains("\"unpaired\""));
         next[child] += 1;
     }
-    assert_eq!(
-        next,
-        first_keys.map(|key| key + CALLS),
-        "calls are missing: {:#?}",
-        report.stderr
-    );
+    assert_eq!(next, first_keys.map(|key| key + CALLS), "calls are missing: {:#?}", report.stderr);
     report.add_up(count, 0);
     let balance = report.balance();
     assert_eq!(balance["lost"], 0, "{balance:?}");
     assert!(balance["collisions"] > 0, "they never met: {balance:?}");
-    assert!(
-        balance["unpaired"] >= unpaired && unpaired <= balance["collisions"],
-        "{unpaired}: {balance:?}"
-    );
+    assert!(balance["unpaired"] >= unpaired && unpaired <= balance["collisions"], "{unpaired}: {balance:?}");
 }

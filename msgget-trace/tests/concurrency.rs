@@ -1,11 +1,5 @@
 //! Many callers at once: every call printed with what its caller asked and got, each caller's in its order.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -28,11 +22,7 @@ fn mixed(seed: u32) -> Vec<Did> {
     };
     let mut calls = Vec::with_capacity(500);
     for _ in 0..500 {
-        let key = if next(10) == 0 {
-            IPC_PRIVATE
-        } else {
-            next(6).cast_signed() + 1
-        };
+        let key = if next(10) == 0 { IPC_PRIVATE } else { next(6).cast_signed() + 1 };
         let flags = [0, 0o600, IPC_CREAT | 0o600, IPC_CREAT | IPC_EXCL | 0o600][next(4) as usize];
         let did = msgget(key, flags);
         calls.push(did);
@@ -52,9 +42,7 @@ fn threads_and_processes_at_once() {
         let start = Barrier::new(9);
         thread::scope(|scope| {
             let start = &start;
-            let threads: Vec<_> = (0..8)
-                .map(|seed| scope.spawn(move || (start.wait(), mixed(seed)).1))
-                .collect();
+            let threads: Vec<_> = (0..8).map(|seed| scope.spawn(move || (start.wait(), mixed(seed)).1)).collect();
             let forks: Vec<_> = (8..16).map(|seed| sys::fork(|| mixed(seed))).collect();
             start.wait();
             let mut calls: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();

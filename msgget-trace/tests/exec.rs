@@ -1,11 +1,5 @@
 //! `exec`: one command and all its descendants, and nobody else; its status, its output, and its end.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -27,17 +21,13 @@ fn status(command: &[&str]) -> Report {
 
 /// Key and result of every call line.
 fn calls(lines: &[Line]) -> Vec<i64> {
-    lines
-        .iter()
-        .filter(|line| line.is_call())
-        .map(|line| line.result().0)
-        .collect()
+    lines.iter().filter(|line| line.is_call()).map(|line| line.result().0).collect()
 }
 
 /// Its lines; checks that they are numbered without a gap.
 fn lines(report: &Report) -> Vec<Line> {
     let lines = report.lines();
-    for (line, n) in lines.iter().zip(1..) {
+    for (line, n) in lines.iter().zip(2..) {
         assert_eq!(line["sequence"], n);
     }
     lines
@@ -46,13 +36,9 @@ fn lines(report: &Report) -> Vec<Line> {
 #[test]
 fn the_status_is_the_commands() {
     live!(120);
-    for (script, expected) in [
-        ("true", 0),
-        ("exit 42", 42),
-        ("kill -KILL $$", 137),
-        ("kill -TERM $$", 143),
-        ("exit 255", 255),
-    ] {
+    for (script, expected) in
+        [("true", 0), ("exit 42", 42), ("kill -KILL $$", 137), ("kill -TERM $$", 143), ("exit 255", 255)]
+    {
         let report = status(&["sh", "-c", script]);
         assert_eq!(report.status.code(), Some(expected), "{script}: {:#?}", report.stderr);
     }
@@ -64,19 +50,10 @@ fn commands_that_cannot_run() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).unwrap();
     let path = file.path().to_str().unwrap();
-    for (command, code) in [
-        (path, 126),
-        ("/", 126),
-        ("/nonexistent/command", 127),
-        ("no-such-command-anywhere", 127),
-    ] {
+    for (command, code) in [(path, 126), ("/", 126), ("/nonexistent/command", 127), ("no-such-command-anywhere", 127)] {
         let report = status(&[command]);
         assert_eq!(report.status.code(), Some(code), "{command}: {:#?}", report.stderr);
-        assert!(
-            report.stderr.iter().any(|message| message.contains(command)),
-            "{command}: {:#?}",
-            report.stderr
-        );
+        assert!(report.stderr.iter().any(|message| message.contains(command)), "{command}: {:#?}", report.stderr);
         assert_eq!(report.stdout, [""; 0]);
     }
 }
@@ -95,17 +72,11 @@ fn its_own_failures_are_125() {
 #[test]
 fn standard_output_is_only_json() {
     live!(60);
-    let report = finish(&mut exec(
-        "echo noise; perl -e 'msgget(11, 0); print qq(more\\n)'; echo {}",
-    ));
+    let report = finish(&mut exec("echo noise; perl -e 'msgget(11, 0); print qq(more\\n)'; echo {}"));
     assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
     assert_eq!(calls(&lines(&report)), [11]);
     for noise in ["noise", "more", "{}"] {
-        assert!(
-            report.stderr.iter().any(|line| line == noise),
-            "{noise}: {:#?}",
-            report.stderr
-        );
+        assert!(report.stderr.iter().any(|line| line == noise), "{noise}: {:#?}", report.stderr);
     }
 }
 
@@ -117,7 +88,7 @@ fn with_output_the_command_keeps_its_own() {
     let report = finish(command.args(["unshare", "--ipc", "perl", "-e", "msgget(12, 0); print qq(result\\n)"]));
     assert_eq!(report.stdout, ["result"]);
     let text = fs::read_to_string(file.path()).unwrap();
-    assert_eq!(calls(&text.lines().map(Line::parse).collect::<Vec<_>>()), [12]);
+    assert_eq!(calls(&text.lines().skip(1).map(Line::parse).collect::<Vec<_>>()), [12]);
 }
 
 #[test]
@@ -160,9 +131,7 @@ fn a_daemonised_grandchild_stays_in() {
         select undef, undef, undef, 0.01 while kill 0, $command;
         for (1 .. 50) { msgget(31, 0); select undef, undef, undef, 0.01 }
         msgget(32, 0)";
-    let report = finish(&mut msgget_trace([
-        "exec", "--", "unshare", "--ipc", "perl", "-e", daemonise,
-    ]));
+    let report = finish(&mut msgget_trace(["exec", "--", "unshare", "--ipc", "perl", "-e", daemonise]));
     assert_eq!(report.status.code(), Some(7), "{:#?}", report.stderr);
     let mut expected = vec![31; 50];
     expected.push(32);
@@ -176,10 +145,7 @@ fn it_runs_beside_a_daemon_and_another() {
     let report = finish(msgget_trace(["exec", "--", "unshare", "--ipc"]).args(["perl", "-e", "msgget(41, 0)"]));
     let seen = daemon.stop().balanced();
     let [ours] = lines(&report).try_into().expect("one call");
-    let theirs: Vec<_> = seen
-        .iter()
-        .filter(|line| line["hostThreadId"] == ours["hostThreadId"])
-        .collect();
+    let theirs: Vec<_> = seen.iter().filter(|line| line["hostThreadId"] == ours["hostThreadId"]).collect();
     assert_eq!(theirs.len(), 1, "the daemon sees it too, once");
     assert_eq!(theirs[0].result(), ours.result());
     assert_ne!(theirs[0]["id"], ours["id"], "a ring of its own");
@@ -196,17 +162,10 @@ fn nested_each_sees_its_own() {
         file.path().display()
     );
     let outer = lines(&finish(&mut exec(&inner)));
-    let inner: Vec<_> = fs::read_to_string(file.path())
-        .unwrap()
-        .lines()
-        .map(Line::parse)
-        .collect();
+    let inner: Vec<_> = fs::read_to_string(file.path()).unwrap().lines().skip(1).map(Line::parse).collect();
     assert_eq!(calls(&inner), [52]);
     let outer = calls(&outer);
-    assert!(
-        outer.contains(&51) && outer.contains(&52),
-        "{outer:?} (and the canary of the inner one)"
-    );
+    assert!(outer.contains(&51) && outer.contains(&52), "{outer:?} (and the canary of the inner one)");
 }
 
 #[test]
@@ -218,14 +177,10 @@ fn killed_it_leaves_nothing() {
     let programs = common::loaded_programs(program.pid());
     assert!(programs.len() >= 2, "{programs:?}");
     program.signal(libc::SIGKILL);
-    assert!(sys::await_exit(program.pid(), common::PATIENCE));
+    assert!(sys::await_exit(program.pid(), common::patience()));
     common::await_unloaded(&programs);
     drop(stdin); // the command reads its end, if it still lives
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&program.wait().status),
-        Some(libc::SIGKILL),
-        "{command}"
-    );
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&program.wait().status), Some(libc::SIGKILL), "{command}");
 }
 
 #[test]
@@ -247,9 +202,6 @@ fn a_shell_script_sees_no_difference() {
     live!(60);
     let script = "\"$0\" exec --output /dev/null -- sh -c 'echo a; echo b >&2; exit 3' | sed s/a/c/";
     let report = finish(&mut shell(script, &[common::binary()]));
-    assert_eq!(
-        (report.status.code(), report.stdout.as_slice()),
-        (Some(0), ["c".to_owned()].as_slice())
-    );
+    assert_eq!((report.status.code(), report.stdout.as_slice()), (Some(0), ["c".to_owned()].as_slice()));
     assert!(report.stderr.iter().any(|line| line == "b"), "{:#?}", report.stderr);
 }

@@ -1,11 +1,5 @@
 //! The finding `check_then_create`: who looks for a queue, finds none and then creates it, leaves a window to others.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -32,29 +26,17 @@ fn a_check_then_a_creation() {
     live!(60);
     let (pairs, lines, found) = findings(|| vec![msgget(0x77, 0o600), msgget(0x77, IPC_CREAT | 0o600)]);
     assert_eq!(pairs[0].0.result, -ENOENT);
-    let [at] = found.as_slice() else {
-        panic!("not one finding: {found:?}")
-    };
+    let [at] = found.as_slice() else { panic!("not one finding: {found:?}") };
     let (check, create, finding) = (&pairs[0].1, &pairs[1].1, &lines[*at]);
     assert_eq!(create["tags"], json!(["U", "TOCTOU"]));
-    assert_eq!(
-        finding.int("sequence"),
-        create.int("sequence") + 1,
-        "right after the call that completes it"
-    );
+    assert_eq!(finding.int("sequence"), create.int("sequence") + 1, "right after the call that completes it");
 
     assert_eq!(finding.arg("key"), 0x77);
-    assert_eq!(
-        finding.arg("windowNs"),
-        create.int("timestamp") - check.int("exitTimestamp")
-    );
+    assert_eq!(finding.arg("windowNs"), create.int("timestamp") - check.int("exitTimestamp"));
     let (least, most) = (finding.arg("windowNs").as_u64(), finding.arg("windowMaxNs").as_u64());
     assert!(least <= most, "{least:?} {most:?}");
     assert_eq!(finding["evidence"], json!([check["id"], create["id"]]));
-    assert_eq!(
-        (finding.arg("checkId"), finding.arg("createId")),
-        (&check["id"], &create["id"])
-    );
+    assert_eq!((finding.arg("checkId"), finding.arg("createId")), (&check["id"], &create["id"]));
     let cause = finding.arg("detectedFrom");
     assert_eq!(
         (&cause["name"], &cause["returnValue"], &cause["args"]),
@@ -82,11 +64,8 @@ fn an_exclusive_creation_after_a_check_is_tagged() {
 #[test]
 fn each_creation_has_its_own_check() {
     live!(60);
-    let (_, lines, found) = findings(|| {
-        (1..=50)
-            .flat_map(|key| [msgget(key, 0), msgget(key, IPC_CREAT | 0o600)])
-            .collect()
-    });
+    let (_, lines, found) =
+        findings(|| (1..=50).flat_map(|key| [msgget(key, 0), msgget(key, IPC_CREAT | 0o600)]).collect());
     let keys: Vec<_> = found.iter().map(|at| lines[*at].arg("key").as_i64().unwrap()).collect();
     assert_eq!(keys, (1..=50).collect::<Vec<_>>());
     let ids: std::collections::BTreeSet<_> = found.iter().map(|at| lines[*at].text("id")).collect();
@@ -122,9 +101,7 @@ fn the_check_may_come_from_another_thread_but_not_from_another_namespace() {
         let here = std::thread::scope(|scope| scope.spawn(|| msgget(5, IPC_CREAT | 0o600)).join().unwrap());
         vec![check, elsewhere, here]
     });
-    let [at] = found.as_slice() else {
-        panic!("not one finding: {found:?}")
-    };
+    let [at] = found.as_slice() else { panic!("not one finding: {found:?}") };
     assert_eq!(lines[*at - 1].arg("key"), 5);
     assert_eq!(lines[*at]["hostThreadId"], lines[*at - 1]["hostThreadId"]);
 }

@@ -1,11 +1,5 @@
 //! Process names made to break a log: every line stays one line of JSON, and every byte of the name can be had back.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -58,22 +52,12 @@ fn names() -> Vec<Vec<u8>> {
             random ^= random << 17;
             // Half of the noise is made of what has a meaning somewhere.
             let byte = (random >> 32) as u8;
-            let byte = if random & 1 == 0 {
-                byte
-            } else {
-                MEANINGFUL[usize::from(byte) % MEANINGFUL.len()]
-            };
+            let byte = if random & 1 == 0 { byte } else { MEANINGFUL[usize::from(byte) % MEANINGFUL.len()] };
             name.extend((byte != 0).then_some(byte));
         }
         name
     });
-    CHOSEN
-        .iter()
-        .map(|name| name.to_vec())
-        .chain(single)
-        .chain(noise)
-        .take(NAMES)
-        .collect()
+    CHOSEN.iter().map(|name| name.to_vec()).chain(single).chain(noise).take(NAMES).collect()
 }
 
 /// The bytes of a name as they were: `\xNN` is a byte, `\\` a backslash, all else stands for itself.
@@ -86,9 +70,7 @@ fn bytes_of(text: &str) -> Vec<u8> {
             bytes.push(b'\\');
             rest
         } else {
-            let hex = escaped
-                .strip_prefix('x')
-                .unwrap_or_else(|| panic!("an unknown escape in {text:?}"));
+            let hex = escaped.strip_prefix('x').unwrap_or_else(|| panic!("an unknown escape in {text:?}"));
             bytes.push(u8::from_str_radix(&hex[..2], 16).unwrap());
             &hex[2..]
         };

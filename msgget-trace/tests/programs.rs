@@ -1,11 +1,5 @@
 //! Real programs, watched by strace and by us in the same run: both must tell the same calls.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -32,11 +26,7 @@ fn raw_number(text: &str) -> i64 {
         Some(hex) => u32::from_str_radix(hex, 16).unwrap(),
         None => u32::from_str_radix(part, 8).unwrap(),
     };
-    text.split('|')
-        .map(part)
-        .fold(0, |all, part| all | part)
-        .cast_signed()
-        .into()
+    text.split('|').map(part).fold(0, |all, part| all | part).cast_signed().into()
 }
 
 /// Reads what `strace -f -X raw -e trace=msgget` wrote.
@@ -64,10 +54,7 @@ fn strace_calls(text: &str) -> Calls {
             Some(error) => Err(error.split(' ').next().unwrap().to_owned()),
             None => Ok(result.parse().unwrap()),
         };
-        calls
-            .entry(tid)
-            .or_default()
-            .push((raw_number(key), raw_number(flags), result));
+        calls.entry(tid).or_default().push((raw_number(key), raw_number(flags), result));
     }
     assert!(begun.is_empty(), "calls without an end: {begun:?}");
     calls
@@ -75,11 +62,7 @@ fn strace_calls(text: &str) -> Calls {
 
 /// Whether a program runs and ends well.
 fn works(command: &[&str]) -> bool {
-    let run = Command::new(command[0])
-        .args(&command[1..])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let run = Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     run.is_ok_and(|status| status.success())
 }
 
@@ -88,10 +71,7 @@ fn agreed(command: &[&str]) -> Vec<Call> {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("strace");
     let mut exec = msgget_trace(["exec", "--", "unshare", "--ipc", "strace", "-f", "-qq", "-X", "raw"]);
-    exec.args(["-e", "trace=msgget", "-e", "signal=none", "-o"])
-        .arg(&log)
-        .args(command)
-        .current_dir(dir.path());
+    exec.args(["-e", "trace=msgget", "-e", "signal=none", "-o"]).arg(&log).args(command).current_dir(dir.path());
     let report = finish(&mut exec);
     assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
 
@@ -99,11 +79,7 @@ fn agreed(command: &[&str]) -> Vec<Call> {
     let mut all = Vec::new();
     for line in report.lines().into_iter().filter(common::Line::is_call) {
         let (key, flags, result) = line.result();
-        let result = if result < 0 {
-            Err(line.text("errno").to_owned())
-        } else {
-            Ok(result)
-        };
+        let result = if result < 0 { Err(line.text("errno").to_owned()) } else { Ok(result) };
         let tid = line.int("threadId");
         assert!(line.by_thread(tid.try_into().unwrap()), "of our pid namespace");
         ours.entry(tid).or_default().push((key, flags, result.clone()));
@@ -154,10 +130,7 @@ fn perl() {
     assert_eq!(flags(&calls), [0o600, CREAT | 0o600, 0, 0, 0o666, 0o666]);
     assert_eq!(calls[0].0, 0);
     assert_eq!(calls[3], (calls[1].0, 0, Err("ENOENT".into())));
-    assert_eq!(
-        calls[4..],
-        [(-1, 0o666, Err("ENOENT".into())), (-1, 0o666, Err("ENOENT".into()))]
-    );
+    assert_eq!(calls[4..], [(-1, 0o666, Err("ENOENT".into())), (-1, 0o666, Err("ENOENT".into()))]);
 }
 
 #[test]
@@ -200,10 +173,7 @@ for flags in (0, s.IPC_CREX):
     except (s.ExistentialError, s.Error): pass
     else: raise SystemExit(1)";
     let calls = agreed(&[&python, "-c", script]);
-    assert_eq!(
-        flags(&calls),
-        [CREAT | EXCL | 0o600, CREAT | 0o600, 0o600, 0o600, CREAT | EXCL | 0o600]
-    );
+    assert_eq!(flags(&calls), [CREAT | EXCL | 0o600, CREAT | 0o600, 0o600, 0o600, CREAT | EXCL | 0o600]);
     let errors: Vec<_> = calls.into_iter().filter_map(|call| call.2.err()).collect();
     assert_eq!(errors, ["ENOENT", "EEXIST"]);
 }

@@ -30,17 +30,11 @@ pub(super) fn run(config: &Config, command: &[OsString]) -> Result<u8, Failure> 
         };
         // SAFETY: only changes whose children orphans become, PR_SET_CHILD_SUBREAPER(2const).
         if unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) } != 0 {
-            return Err(Failure::Internal {
-                doing: "becoming a subreaper",
-                error: io::Error::last_os_error(),
-            });
+            return Err(Failure::Internal { doing: "becoming a subreaper", error: io::Error::last_os_error() });
         }
         let mut daemon = Daemon::start(config).await?;
         let child = spawn(config, command)?;
-        let mut family = Family {
-            command: child.id(),
-            status: None,
-        };
+        let mut family = Family { command: child.id(), status: None };
         let end = daemon.trace(family.gone(&mut signals)).await?;
         match end {
             End::Done(()) => conclude(daemon).await?,
@@ -56,10 +50,7 @@ pub(super) fn run(config: &Config, command: &[OsString]) -> Result<u8, Failure> 
 
 fn spawn(config: &Config, command: &[OsString]) -> Result<Child, Failure> {
     let [program, arguments @ ..] = command else {
-        return Err(Failure::Internal {
-            doing: "starting the command",
-            error: io::ErrorKind::InvalidInput.into(),
-        });
+        return Err(Failure::Internal { doing: "starting the command", error: io::ErrorKind::InvalidInput.into() });
     };
     let stdout = match config.output {
         // Standard output is for JSON alone.
@@ -71,18 +62,12 @@ fn spawn(config: &Config, command: &[OsString]) -> Result<Child, Failure> {
         .args(arguments)
         .stdout(stdout)
         .spawn()
-        .map_err(|error| Failure::Command {
-            command: program.display().to_string(),
-            error,
-        })
+        .map_err(|error| Failure::Command { command: program.display().to_string(), error })
 }
 
 fn status(status: ExitStatus) -> u8 {
     // The kernel keeps eight bits of an exit status, and signals end at 64.
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or_default();
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or_default();
     code as u8
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{conclude, runtime};
+use super::{conclude, ready, runtime};
 use crate::{
     config::Config,
     daemon::{Daemon, End},
@@ -21,9 +21,7 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
             }
         };
         let mut daemon = Daemon::start(config).await?;
-        eprintln!(
-            "msgget-trace: ready, tracing every 64-bit msgget of this host (hook tracepoint; int 0x80 is not seen)"
-        );
+        ready(&daemon, "every msgget of this host");
         match daemon.trace(stop).await? {
             End::Done(()) => conclude(daemon).await,
             End::Closed => Ok(()),

@@ -44,9 +44,7 @@ pub(super) struct CheckThenCreate {
 
 impl CheckThenCreate {
     pub(super) fn new() -> Self {
-        Self {
-            checks: LruCache::new(CAPACITY),
-        }
+        Self { checks: LruCache::new(CAPACITY) }
     }
 }
 
@@ -55,12 +53,7 @@ impl Rule for CheckThenCreate {
         if call.key == IPC_PRIVATE {
             return;
         }
-        let checked = Checked {
-            pid: call.host.pid,
-            started: call.process_started,
-            ipc_ns: call.ipc_ns,
-            key: call.key,
-        };
+        let checked = Checked { pid: call.host.pid, started: call.process_started, ipc_ns: call.ipc_ns, key: call.key };
         if !call.flags.has(MsgFlags::IPC_CREAT) {
             if call.errno() == Some(Errno::ENOENT) {
                 self.checks.put(checked, (call.id, call.left));
@@ -78,10 +71,7 @@ impl Rule for CheckThenCreate {
         }
         verdict.tags.insert(Tag::Toctou);
         let mut values = vec![("key", Value::Int32(call.key))];
-        values.extend(
-            call.entered
-                .map(|entered| ("windowNs", Value::Uint64(entered.since(checked_at)))),
-        );
+        values.extend(call.entered.map(|entered| ("windowNs", Value::Uint64(entered.since(checked_at)))));
         values.push(("windowMaxNs", Value::Uint64(call.left.since(checked_at))));
         values.push(("checkId", Value::Call(check)));
         values.push(("createId", Value::Call(call.id)));
@@ -89,11 +79,7 @@ impl Rule for CheckThenCreate {
         verdict.findings.push(Finding {
             rule: &INFO,
             // With IPC_EXCL the race can be lost but not exploited, unless it just was lost.
-            severity: if call.flags.has(MsgFlags::IPC_EXCL) && !lost {
-                Severity::Low
-            } else {
-                Severity::Medium
-            },
+            severity: if call.flags.has(MsgFlags::IPC_EXCL) && !lost { Severity::Low } else { Severity::Medium },
             call: call.clone(),
             evidence: vec![check, call.id],
             values,

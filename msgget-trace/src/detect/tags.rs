@@ -46,10 +46,7 @@ impl Tags {
 
     /// The words, always in the same order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Tag::ALL
-            .into_iter()
-            .filter(move |tag| self.contains(*tag))
-            .map(Tag::name)
+        Tag::ALL.into_iter().filter(move |tag| self.contains(*tag)).map(Tag::name)
     }
 }
 

@@ -36,9 +36,7 @@ fn calls_are_tagged_by_what_they_are_prone_to() {
 #[test]
 fn check_then_create_states_window_and_evidence() {
     let calls = [call(100, 0, 42, 0, -2), call(200, 10_000, 42, CREAT, 5)];
-    let [_, (tags, found)] = &observe(&calls)[..] else {
-        panic!()
-    };
+    let [_, (tags, found)] = &observe(&calls)[..] else { panic!() };
     assert_eq!(*tags, ["U", "TOCTOU"]);
     let [finding] = &found[..] else { panic!("{found:?}") };
     assert_eq!(finding.evidence, [calls[0].id, calls[1].id]);
@@ -58,11 +56,7 @@ fn check_then_create_states_window_and_evidence() {
 #[test]
 fn ids_of_findings_rest_on_the_evidence_alone() {
     let once = findings(&[call(100, 0, 42, 0, -2), call(200, 10_000, 42, CREAT, 5)]);
-    let again = findings(&[
-        call(50, 0, 7, 0, 3),
-        call(100, 0, 42, 0, -2),
-        call(200, 10_000, 42, CREAT, 5),
-    ]);
+    let again = findings(&[call(50, 0, 7, 0, 3), call(100, 0, 42, 0, -2), call(200, 10_000, 42, CREAT, 5)]);
     let other = findings(&[call(100, 0, 42, 0, -2), call(300, 10_000, 42, CREAT, 5)]);
     assert_eq!(once[0].id(), again[0].id());
     assert_ne!(once[0].id(), other[0].id());
@@ -92,72 +86,32 @@ fn no_check_no_finding() {
 
 #[test]
 fn one_check_serves_one_creation() {
-    let calls = [
-        call(0, 0, 42, 0, -2),
-        call(8, 10, 42, CREAT, 5),
-        call(16, 20, 42, CREAT, 5),
-    ];
+    let calls = [call(0, 0, 42, 0, -2), call(8, 10, 42, CREAT, 5), call(16, 20, 42, CREAT, 5)];
     assert_eq!(findings(&calls).len(), 1);
 }
 
 #[test]
 fn only_the_same_process_in_the_same_namespace() {
-    let create = Record {
-        msgflg: CREAT,
-        ret: 5,
-        ..record()
-    };
-    let late = |record: Record| Record {
-        enter_ns: record.enter_ns + 9999,
-        exit_ns: record.exit_ns + 9999,
-        ..record
-    };
-    for other in [
-        Record { pid: 5, ..create },
-        Record {
-            process_start_ns: 5,
-            ..create
-        },
-        Record { ipc_ns: 5, ..create },
-    ] {
-        assert!(
-            findings(&[call(0, 0, 42, 0, -2), call_of(8, &late(other))]).is_empty(),
-            "{other:?}"
-        );
+    let create = Record { msgflg: CREAT, ret: 5, ..record() };
+    let late = |record: Record| Record { enter_ns: record.enter_ns + 9999, exit_ns: record.exit_ns + 9999, ..record };
+    for other in [Record { pid: 5, ..create }, Record { process_start_ns: 5, ..create }, Record { ipc_ns: 5, ..create }]
+    {
+        assert!(findings(&[call(0, 0, 42, 0, -2), call_of(8, &late(other))]).is_empty(), "{other:?}");
     }
     // Another thread of it is the same process.
-    let thread = Record {
-        tid: 5,
-        ns_tid: 5,
-        ..create
-    };
+    let thread = Record { tid: 5, ns_tid: 5, ..create };
     assert_eq!(findings(&[call(0, 0, 42, 0, -2), call_of(8, &late(thread))]).len(), 1);
 }
 
 #[test]
 fn what_was_not_executed_is_no_evidence_and_an_evicted_enter_is() {
-    let check = |pairing| {
-        call_of(
-            0,
-            &Record {
-                pairing,
-                enter_ns: 0,
-                ..record()
-            },
-        )
-    };
+    let check = |pairing| call_of(0, &Record { pairing, enter_ns: 0, ..record() });
     let create = call(8, 10_000, 42, CREAT, 5);
     assert!(findings(&[check(NOT_EXECUTED), create.clone()]).is_empty());
     assert_eq!(findings(&[check(EVICTED), create]).len(), 1);
     // Without its own enter a creation has no shortest window, but a longest.
-    let raw = Record {
-        pairing: EVICTED,
-        enter_ns: 0,
-        exit_ns: record().exit_ns + 500,
-        msgflg: CREAT,
-        ret: 5,
-        ..record()
-    };
+    let raw =
+        Record { pairing: EVICTED, enter_ns: 0, exit_ns: record().exit_ns + 500, msgflg: CREAT, ret: 5, ..record() };
     let found = findings(&[call(0, 0, 42, 0, -2), call_of(8, &raw)]);
     let names: Vec<_> = found[0].values.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["key", "windowMaxNs", "checkId", "createId"]);

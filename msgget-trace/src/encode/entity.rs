@@ -20,10 +20,7 @@ fn murmur3(bytes: &[u8], seed: u32) -> u32 {
     let scramble = |word: u32| word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
     let (words, tail) = bytes.as_chunks::<4>();
     let mut hash = words.iter().fold(seed, |hash, word| {
-        (hash ^ scramble(u32::from_le_bytes(*word)))
-            .rotate_left(13)
-            .wrapping_mul(5)
-            .wrapping_add(0xe654_6b64)
+        (hash ^ scramble(u32::from_le_bytes(*word))).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
     });
     let rest = tail.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
     hash ^= scramble(rest);

@@ -16,10 +16,7 @@ impl Host {
     #[must_use]
     pub fn read() -> Self {
         let line = |path| fs::read_to_string(path).ok().and_then(|text| identity(&text));
-        Self {
-            id: line("/etc/machine-id"),
-            boot_id: line("/proc/sys/kernel/random/boot_id"),
-        }
+        Self { id: line("/etc/machine-id"), boot_id: line("/proc/sys/kernel/random/boot_id") }
     }
 }
 
@@ -36,10 +33,7 @@ mod tests {
 
     #[test]
     fn only_an_id_is_an_id() {
-        assert_eq!(
-            identity("0123456789abcdef0123456789abcdef\n").as_deref(),
-            Some("0123456789abcdef0123456789abcdef")
-        );
+        assert_eq!(identity("0123456789abcdef0123456789abcdef\n").as_deref(), Some("0123456789abcdef0123456789abcdef"));
         assert_eq!(identity("uninitialized\n"), None);
         assert_eq!(identity(""), None);
     }

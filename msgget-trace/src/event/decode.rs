@@ -1,20 +1,33 @@
-//! Decode: the bytes of a record go in, a [`Call`] comes out, or the reason why they are none. Pure; nothing in a record
+//! Decode: the bytes of a record go in, a [`Call`] or an [`Image`] comes out, or the reason why they are none. Pure; nothing in a record
 //! is trusted.
 
-use msgget_trace_ebpf::{ABSENT, Call as Record, EVICTED, NOT_EXECUTED, Offsets, PAIRED};
+mod context;
+
+use std::{mem::offset_of, ops::Range};
+
+use msgget_trace_ebpf::{
+    ABI_I386, ABI_X32, ABI_X86_64, ABSENT, Call as Record, ENTRY_32, ENTRY_INT80_64, ENTRY_SYSCALL, EVICTED,
+    FACT_CREATED, FACT_OPENED, Header, KIND_CONTEXT, NOT_EXECUTED, Offsets, PAIRED,
+};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{BootTime, Call, CallId, Errno, IPC_PRIVATE, Ids, MsgFlags, Outcome};
+use super::{
+    Abi, BootTime, Call, CallId, Door, Entry, Errno, IPC_PRIVATE, Ids, Image, MsgFlags, Outcome, Position, Queue, Rung,
+    Source,
+};
 
 /// For how long after attaching an exit without an enter may be a call that was already under way: 1 s, in ns.
 pub const ATTACH_GRACE: u64 = 1_000_000_000;
+
+/// Where in a record its kind stands.
+const KIND: Range<usize> = offset_of!(Header, kind)..offset_of!(Header, size);
 
 /// Why bytes are no record of ours. Whoever sees one has found a defect, or a program that is not ours.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Malformed {
     /// Not the length of any record.
-    #[error("a record of {0} bytes, not {expected}", expected = size_of::<Record>())]
+    #[error("a record of {0} bytes")]
     Length(usize),
     /// Written by another version, or of an unknown kind.
     #[error("a record of version {version}, kind {kind} and stated size {size}")]
@@ -36,11 +49,23 @@ pub enum Malformed {
     },
 }
 
+/// What a record turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once; a box would cost every call an allocation")]
+pub enum Decoded {
+    /// A call.
+    Call(Call),
+    /// A program that makes calls.
+    Image(Image),
+}
+
 /// What decoding needs to know besides the bytes; fixed for a run.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// Which ring is read.
     pub ring: Uuid,
+    /// Which hooks write them.
+    pub rung: Rung,
     /// Which members this kernel has.
     pub offsets: Offsets,
     /// When the hooks were attached.
@@ -54,13 +79,26 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Malformed`] when the bytes are not exactly what the kernel program writes.
-    pub fn decode(&self, position: u64, bytes: &[u8]) -> Result<Call, Malformed> {
+    pub fn decode(&self, position: u64, bytes: &[u8]) -> Result<Decoded, Malformed> {
+        if bytes.get(KIND) == Some(&KIND_CONTEXT.to_ne_bytes()) {
+            self.image(bytes).map(Decoded::Image)
+        } else {
+            self.call(position, bytes).map(Decoded::Call)
+        }
+    }
+
+    /// Decodes a call record.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes are not exactly what the kernel program writes.
+    pub fn call(&self, position: u64, bytes: &[u8]) -> Result<Call, Malformed> {
         let record = Record::from_bytes(bytes).ok_or(Malformed::Length(bytes.len()))?;
         if record.header != Record::HEADER {
-            let msgget_trace_ebpf::Header { version, kind, size } = record.header;
+            let Header { version, kind, size } = record.header;
             return Err(Malformed::Header { version, kind, size });
         }
         plausible(&record)?;
+        let door = door(&record)?;
 
         let offsets = &self.offsets;
         let have = |offset: u32| offset != ABSENT;
@@ -68,23 +106,25 @@ impl Decoder {
         // The program writes 0 where it could not look into a namespace; no id and no inode number is 0.
         let pid_ns = (record.pid_ns != 0).then_some(record.pid_ns);
         let flags = MsgFlags(record.msgflg);
-        Ok(Call {
-            id: CallId {
-                ring: self.ring,
-                position,
-            },
+        let (outcome, source) = self.outcome(&record, flags);
+        // Audit's words for "nobody" and "none".
+        let audited = |offset, id: u32| (have(offset) && id != u32::MAX).then_some(id);
+        let mut call = Call {
+            id: CallId { ring: self.ring, position },
             key: record.key,
             flags,
             result: record.ret,
-            outcome: self.outcome(&record, flags),
+            outcome,
+            source,
+            positions: positions(&record).filter(|_| outcome == Outcome::Ambiguous),
+            linearised: (record.fact_ns != 0).then_some(BootTime(record.fact_ns)),
+            queue: self.opened_queue(&record),
+            door,
+            witness: record.witness != 0,
             entered: (record.pairing == PAIRED).then_some(BootTime(record.enter_ns)),
             left: BootTime(record.exit_ns),
             cpu: record.cpu,
-            host: Ids {
-                pid: record.pid,
-                tid: record.tid,
-                ppid: record.ppid,
-            },
+            host: Ids { pid: record.pid, tid: record.tid, ppid: record.ppid },
             namespaced: (pid_ns.is_some() && record.ns_pid != 0 && record.ns_tid != 0).then_some(Ids {
                 pid: record.ns_pid,
                 tid: record.ns_tid,
@@ -97,19 +137,43 @@ impl Decoder {
             euid: have(offsets.cred_euid).then_some(record.euid),
             gid: have(offsets.cred_gid).then_some(record.gid),
             egid: have(offsets.cred_egid).then_some(record.egid),
+            suid: have(offsets.cred_suid).then_some(record.suid),
+            fsuid: have(offsets.cred_fsuid).then_some(record.fsuid),
+            capabilities: have(offsets.cred_caps).then_some(record.capabilities),
+            login_uid: audited(offsets.task_loginuid, record.loginuid),
+            session: audited(offsets.task_sessionid, record.sessionid),
+            seccomp: have(offsets.task_seccomp).then_some(record.seccomp),
+            traced: have(offsets.task_ptrace).then_some(record.ptrace != 0),
+            exec_id: have(offsets.task_self_exec_id).then_some(record.exec_id),
+            parent_exec_id: have(offsets.task_self_exec_id).then_some(record.parent_exec_id),
+            image: None,
+            parent_image: None,
+            user_ns: have(offsets.user_inum).then_some(record.user_ns),
             mnt_ns: have(offsets.mnt_inum).then_some(record.mnt_ns),
             pid_ns,
             ipc_ns: have(offsets.ipc_inum).then_some(record.ipc_ns),
             cgroup_id: record.cgroup_id,
             comm: record.comm,
             nodename: have(offsets.uts_nodename).then_some(record.nodename),
-        })
+        };
+        if call.outcome == Outcome::Created {
+            call.queue = call.own_queue();
+        }
+        Ok(call)
     }
 
-    /// What flags and result say; `ipcget` (ipc/util.c) is the truth behind each line.
-    fn outcome(&self, record: &Record, flags: MsgFlags) -> Outcome {
+    /// What the hooks state, else what flags and result say; `ipcget` (ipc/util.c) is the truth behind each line.
+    fn outcome(&self, record: &Record, flags: MsgFlags) -> (Outcome, Option<Source>) {
+        match record.fact {
+            FACT_CREATED => return (Outcome::Created, Some(Source::Kernel)),
+            FACT_OPENED => return (Outcome::Opened, Some(Source::Kernel)),
+            _ => {}
+        }
+        let inside = self.rung == Rung::Fexit;
         match record.pairing {
-            EVICTED => return Outcome::Unpaired,
+            // These hooks stand inside the call: that it was executed is no question.
+            _ if inside => {}
+            EVICTED => return (Outcome::Unpaired, None),
             // Nobody entered; or we came too late, or left too early, to see it.
             NOT_EXECUTED => {
                 let left = BootTime(record.exit_ns);
@@ -117,24 +181,57 @@ impl Decoder {
                 let older = self.offsets.task_start_boottime == ABSENT || record.thread_start_ns <= self.attached.0;
                 let late = older && left.since(self.attached) < ATTACH_GRACE;
                 let early = self.detached.is_some_and(|detached| left >= detached);
-                return if late || early {
-                    Outcome::Unpaired
-                } else {
-                    Outcome::NotExecuted
-                };
+                return (if late || early { Outcome::Unpaired } else { Outcome::NotExecuted }, None);
             }
             _ => {}
         }
         if let Some(errno) = Errno::from_result(record.ret) {
-            Outcome::Failed(errno)
+            (Outcome::Failed(errno), Some(if inside { Source::Kernel } else { Source::Flags }))
         } else if record.key == IPC_PRIVATE || flags.has(MsgFlags::IPC_CREAT | MsgFlags::IPC_EXCL) {
-            Outcome::Created
+            (Outcome::Created, Some(Source::Flags))
         } else if flags.has(MsgFlags::IPC_CREAT) {
-            Outcome::Ambiguous
+            (Outcome::Ambiguous, None)
         } else {
-            Outcome::Opened
+            (Outcome::Opened, Some(Source::Flags))
         }
     }
+
+    /// The queue that was opened, where the hooks state it.
+    fn opened_queue(&self, record: &Record) -> Option<Queue> {
+        let msgget_trace_ebpf::Owner { uid, gid, cuid, cgid } = record.owner;
+        let mode = (record.queue_mode & 0o777) as u16;
+        let stated = record.fact == FACT_OPENED && self.offsets.perm_cuid != ABSENT;
+        stated.then_some(Queue { uid, gid, cuid, cgid, mode, age: None })
+    }
+}
+
+/// By which door the call came.
+fn door(record: &Record) -> Result<Door, Malformed> {
+    let abi = match record.abi {
+        ABI_X86_64 => Abi::X86_64,
+        ABI_I386 => Abi::I386,
+        ABI_X32 => Abi::X32,
+        value => {
+            return Err(Malformed::Field { field: "abi", value: value.into() });
+        }
+    };
+    let entry = match record.entry {
+        ENTRY_SYSCALL => Entry::Syscall,
+        ENTRY_INT80_64 => Entry::Int80From64,
+        ENTRY_32 => Entry::From32,
+        value => {
+            return Err(Malformed::Field { field: "entry", value: value.into() });
+        }
+    };
+    Ok(Door { abi, entry, number: record.number, ipc_call: (record.ipc_call != 0).then_some(record.ipc_call) })
+}
+
+/// Id allocation before and after, where both could be read.
+fn positions(record: &Record) -> Option<(Position, Position)> {
+    let position = |raw: msgget_trace_ebpf::Position| {
+        (raw.valid == 1).then_some(Position { seq: raw.seq, last_idx: raw.last_idx })
+    };
+    Some((position(record.before)?, position(record.after)?))
 }
 
 /// Refuses field values that the kernel program cannot have written.
@@ -142,6 +239,12 @@ fn plausible(record: &Record) -> Result<(), Malformed> {
     let refuse = |field, value| Err(Malformed::Field { field, value });
     if record.pairing > EVICTED {
         return refuse("pairing", record.pairing.into());
+    }
+    if record.fact > FACT_OPENED {
+        return refuse("fact", record.fact.into());
+    }
+    if record.witness > 1 {
+        return refuse("witness", record.witness.into());
     }
     if record.reserved != 0 {
         return refuse("reserved", record.reserved.into());

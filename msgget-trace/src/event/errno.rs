@@ -85,10 +85,7 @@ mod tests {
         assert_eq!(Errno::from_result(0), None);
         assert_eq!(Errno::from_result(32_768), None);
         assert_eq!(Errno::from_result(-4096), None);
-        assert_eq!(
-            Errno::from_result(-512).map(|errno| errno.to_string()).as_deref(),
-            Some("512")
-        );
+        assert_eq!(Errno::from_result(-512).map(|errno| errno.to_string()).as_deref(), Some("512"));
         assert_eq!(Errno(41).name(), None);
         assert_eq!(Errno(0).name(), None);
     }

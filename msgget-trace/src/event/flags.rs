@@ -16,11 +16,8 @@ impl MsgFlags {
     /// The bits POSIX takes for the mode.
     pub const MODE: i32 = 0o777;
 
-    const NAMED: [(i32, &'static str); 3] = [
-        (Self::IPC_CREAT, "IPC_CREAT"),
-        (Self::IPC_EXCL, "IPC_EXCL"),
-        (Self::IPC_NOWAIT, "IPC_NOWAIT"),
-    ];
+    const NAMED: [(i32, &'static str); 3] =
+        [(Self::IPC_CREAT, "IPC_CREAT"), (Self::IPC_EXCL, "IPC_EXCL"), (Self::IPC_NOWAIT, "IPC_NOWAIT")];
 
     /// True when all of `bits` are set.
     #[must_use]
@@ -30,9 +27,7 @@ impl MsgFlags {
 
     /// The names of the flags that are set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMED
-            .into_iter()
-            .filter_map(move |(bit, name)| self.has(bit).then_some(name))
+        Self::NAMED.into_iter().filter_map(move |(bit, name)| self.has(bit).then_some(name))
     }
 
     /// The set bits that are neither a named flag nor part of the mode. The kernel ignores them.
@@ -75,9 +70,7 @@ mod tests {
         for part in flags.split('|').filter(|part| !part.is_empty()) {
             bits |= match MsgFlags::NAMED.iter().find(|(_, name)| *name == part) {
                 Some((bit, _)) => *bit,
-                None => u32::from_str_radix(part.strip_prefix("0x").unwrap(), 16)
-                    .unwrap()
-                    .cast_signed(),
+                None => u32::from_str_radix(part.strip_prefix("0x").unwrap(), 16).unwrap().cast_signed(),
             };
         }
         bits | i32::from_str_radix(mode, 8).unwrap()
@@ -87,10 +80,7 @@ mod tests {
     fn reads_like_c() {
         assert_eq!(MsgFlags(0o3600).to_string(), "IPC_CREAT|IPC_EXCL|0600");
         assert_eq!(MsgFlags(0).to_string(), "0000");
-        assert_eq!(
-            MsgFlags(-1).to_string(),
-            "IPC_CREAT|IPC_EXCL|IPC_NOWAIT|0xfffff000|0777"
-        );
+        assert_eq!(MsgFlags(-1).to_string(), "IPC_CREAT|IPC_EXCL|IPC_NOWAIT|0xfffff000|0777");
     }
 
     proptest! {

@@ -1,101 +1,170 @@
 //! Attaching: loaded programs go in, links come out; the hooks run for as long as these live.
 //!
-//! Exit before enter, so that no enter is left without its exit; detaching the other way round. What that leaves
-//! unpaired at either end, decode knows by its time.
+//! What ends a call is attached before what begins it, so that no enter is left without its exit; detaching goes the other
+//! way round. What that leaves unpaired at either end, decode knows by its time.
 
 use std::{io, path::Path, ptr, thread};
 
 use aya::{
     Btf, Ebpf,
     programs::{
-        BtfTracePoint, Program, ProgramError, TracePoint, tp_btf::BtfTracePointLink, trace_point::TracePointLink,
+        BtfTracePoint, FEntry, FExit, Program, ProgramError, TracePoint, fentry::FEntryLink, fexit::FExitLink,
+        tp_btf::BtfTracePointLink, trace_point::TracePointLink,
     },
 };
 
 use super::load::refused;
-use crate::{config::Scope, failure::Failure};
+use crate::{config::Scope, event::Rung, failure::Failure};
 
-/// Programs of the `tracepoint` rung: name in the object, event, in the order of attaching.
-const EXIT: (&str, &str) = ("msgget_exit", "sys_exit_msgget");
-const ENTER: (&str, &str) = ("msgget_enter", "sys_enter_msgget");
+/// Where a program goes.
+#[derive(Clone, Copy, Debug)]
+enum Point {
+    /// `syscalls:` and this.
+    Syscall(&'static str),
+    /// The typed tracepoint of this name.
+    TpBtf(&'static str),
+    /// The beginning of this function.
+    Entry(&'static str),
+    /// The end of this function.
+    Exit(&'static str),
+}
 
-/// Programs of `exec`: name in the object, tracepoint.
-const LIFECYCLE: [(&str, &str); 2] = [
-    ("member_exit", "sched_process_exit"),
-    ("member_fork", "sched_process_fork"),
-];
+impl Point {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Syscall(name) | Self::TpBtf(name) | Self::Entry(name) | Self::Exit(name) => name,
+        }
+    }
+
+    const fn typed(self) -> bool {
+        !matches!(self, Self::Syscall(_))
+    }
+}
+
+/// A program of the object, and where it goes.
+type Hook = (&'static str, Point);
+
+/// The programs of each rung, in the order of attaching.
+const fn hooks(rung: Rung) -> &'static [Hook] {
+    match rung {
+        Rung::Tracepoint => {
+            &[("msgget_exit", Point::Syscall("sys_exit_msgget")), ("msgget_enter", Point::Syscall("sys_enter_msgget"))]
+        }
+        Rung::TpBtf => &[("any_exit", Point::TpBtf("sys_exit")), ("any_enter", Point::TpBtf("sys_enter"))],
+        Rung::Fexit => &[
+            ("ipcget_exit", Point::Exit("ipcget")),
+            ("queue_created", Point::Exit("newque")),
+            ("queue_opened", Point::Entry("security_msg_queue_associate")),
+            ("ipcget_enter", Point::Entry("ipcget")),
+        ],
+    }
+}
+
+/// The programs that follow processes; before the others, for members are to be known when the first call comes.
+const LIFECYCLE: &[Hook] =
+    &[("member_exit", Point::TpBtf("sched_process_exit")), ("member_fork", Point::TpBtf("sched_process_fork"))];
+
+/// All programs that are needed for `scope` on `rung`.
+fn needed(rung: Rung, scope: Scope) -> impl Iterator<Item = Hook> {
+    let lifecycle = if scope == Scope::Descendants { LIFECYCLE } else { &[] };
+    lifecycle.iter().chain(hooks(rung)).copied()
+}
 
 /// Where tracefs may be mounted, Documentation/trace/ftrace.rst.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// Attached hooks. Fields are dropped, and so detached, in this order.
 #[derive(Debug)]
-pub(super) struct Links {
-    _enter: TracePointLink,
-    _exit: TracePointLink,
-    _lifecycle: Vec<BtfTracePointLink>,
+#[expect(dead_code, reason = "they are held, and detached when dropped")]
+enum Link {
+    Syscall(TracePointLink),
+    TpBtf(BtfTracePointLink),
+    Entry(FEntryLink),
+    Exit(FExitLink),
 }
 
+/// Attached hooks, in the order of attaching.
+#[derive(Debug)]
+pub(super) struct Links(Vec<Link>);
+
 impl Links {
-    /// Loads the programs that `scope` needs.
-    pub(super) fn load(ebpf: &mut Ebpf, scope: Scope) -> Result<(), Failure> {
-        for (name, _) in [EXIT, ENTER] {
-            tracepoint(ebpf, name)
-                .and_then(TracePoint::load)
-                .map_err(|error| refused(&format!("program {name}"), &error))?;
-        }
-        if scope == Scope::Descendants {
-            let btf = Btf::from_sys_fs().map_err(|error| refused("the kernel's BTF", &error))?;
-            for (name, event) in LIFECYCLE {
-                btf_tracepoint(ebpf, name)
-                    .and_then(|program| program.load(event, &btf))
-                    .map_err(|error| refused(&format!("program {name}"), &error))?;
-            }
+    /// Loads the programs that `rung` and `scope` need.
+    pub(super) fn load(ebpf: &mut Ebpf, rung: Rung, scope: Scope) -> Result<(), Failure> {
+        let btf = if needed(rung, scope).any(|(_, point)| point.typed()) {
+            Some(Btf::from_sys_fs().map_err(|error| refused("the kernel's BTF", &error))?)
+        } else {
+            None
+        };
+        for (name, point) in needed(rung, scope) {
+            load(ebpf, name, point, btf.as_ref()).map_err(|error| refused(&format!("program {name}"), &error))?;
         }
         Ok(())
     }
 
-    /// Attaches what [`Self::load`] loaded: followed processes first, for they are to be known when the first call comes.
-    pub(super) fn attach(ebpf: &mut Ebpf, scope: Scope) -> Result<Self, Failure> {
-        let mut lifecycle = Vec::new();
-        if scope == Scope::Descendants {
-            for (name, _) in LIFECYCLE {
-                let link = btf_tracepoint(ebpf, name).and_then(|program| {
-                    let id = program.attach()?;
-                    program.take_link(id)
-                });
-                lifecycle.push(link.map_err(|error| refused(&format!("attaching {name}"), &error))?);
+    /// Attaches what [`Self::load`] loaded.
+    pub(super) fn attach(ebpf: &mut Ebpf, rung: Rung, scope: Scope) -> Result<Self, Failure> {
+        let mut all = || {
+            let mut links = Self(Vec::new());
+            for (name, point) in needed(rung, scope) {
+                let link = attach(ebpf, name, point);
+                links.0.push(link.map_err(|error| refused(&format!("attaching to {}", point.name()), &error))?);
             }
-        }
-        let (exit, enter) = with_tracefs(|| {
-            let mut attach = |(name, event): (&str, &str)| {
-                tracepoint(ebpf, name)
-                    .and_then(|program| {
-                        let id = program.attach("syscalls", event)?;
-                        program.take_link(id)
-                    })
-                    .map_err(|error| refused(&format!("attaching to {event}"), &error))
-            };
-            Ok((attach(EXIT)?, attach(ENTER)?))
-        })?;
-        Ok(Self {
-            _enter: enter,
-            _exit: exit,
-            _lifecycle: lifecycle,
-        })
+            Ok(links)
+        };
+        if rung == Rung::Tracepoint { with_tracefs(all) } else { all() }
+    }
+
+    /// Names of the programs of `rung`.
+    pub(super) fn programs(rung: Rung) -> impl Iterator<Item = &'static str> {
+        hooks(rung).iter().map(|(name, _)| *name)
     }
 }
 
-fn tracepoint<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut TracePoint, ProgramError> {
-    program(ebpf, name)?.try_into()
+impl Drop for Links {
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
+    }
 }
 
-fn btf_tracepoint<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut BtfTracePoint, ProgramError> {
-    program(ebpf, name)?.try_into()
+fn load(ebpf: &mut Ebpf, name: &str, point: Point, btf: Option<&Btf>) -> Result<(), ProgramError> {
+    match (point, btf) {
+        (Point::Syscall(_), _) => program::<&mut TracePoint>(ebpf, name)?.load(),
+        (Point::TpBtf(event), Some(btf)) => program::<&mut BtfTracePoint>(ebpf, name)?.load(event, btf),
+        (Point::Entry(function), Some(btf)) => program::<&mut FEntry>(ebpf, name)?.load(function, btf),
+        (Point::Exit(function), Some(btf)) => program::<&mut FExit>(ebpf, name)?.load(function, btf),
+        (_, None) => Err(ProgramError::NotLoaded),
+    }
 }
 
-fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Program, ProgramError> {
-    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)
+fn attach(ebpf: &mut Ebpf, name: &str, point: Point) -> Result<Link, ProgramError> {
+    match point {
+        Point::Syscall(event) => {
+            let program: &mut TracePoint = program(ebpf, name)?;
+            let id = program.attach("syscalls", event)?;
+            program.take_link(id).map(Link::Syscall)
+        }
+        Point::TpBtf(_) => {
+            let program: &mut BtfTracePoint = program(ebpf, name)?;
+            let id = program.attach()?;
+            program.take_link(id).map(Link::TpBtf)
+        }
+        Point::Entry(_) => {
+            let program: &mut FEntry = program(ebpf, name)?;
+            let id = program.attach()?;
+            program.take_link(id).map(Link::Entry)
+        }
+        Point::Exit(_) => {
+            let program: &mut FExit = program(ebpf, name)?;
+            let id = program.attach()?;
+            program.take_link(id).map(Link::Exit)
+        }
+    }
+}
+
+fn program<'e, P: TryFrom<&'e mut Program, Error = ProgramError>>(
+    ebpf: &'e mut Ebpf,
+    name: &str,
+) -> Result<P, ProgramError> {
+    P::try_from(ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?)
 }
 
 /// Runs `attach` where aya finds tracefs: here if it is mounted, else on a thread with a mount namespace of its own,
@@ -104,44 +173,37 @@ fn with_tracefs<T: Send>(attach: impl FnOnce() -> Result<T, Failure> + Send) -> 
     if TRACEFS.iter().any(|mount| Path::new(mount).join("events").is_dir()) {
         return attach();
     }
-    let on_thread = || {
-        mount_tracefs().map_err(Failure::Tracefs)?;
+    // Without an internal mount, which it does not get under this lockdown, the last unmount of tracefs crashes Linux 6.12.
+    if super::require::lockdown().is_some_and(|mode| mode == "confidentiality") {
+        return Err(Failure::Tracefs(io::Error::other("lockdown=confidentiality empties it")));
+    }
+    on_private_mounts(|| {
+        mount(c"tracefs", c"/sys/kernel/tracing").map_err(Failure::Tracefs)?;
         attach()
-    };
-    thread::scope(|scope| scope.spawn(on_thread).join()).unwrap_or_else(|_| {
-        Err(Failure::Internal {
-            doing: "attaching",
-            error: io::Error::other("the attaching thread panicked"),
-        })
     })
+    .unwrap_or_else(|error| Err(Failure::Tracefs(error)))
 }
 
-/// Mounts tracefs for this thread alone.
-fn mount_tracefs() -> io::Result<()> {
-    let check = |result: i32| {
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
-    };
-    // SAFETY: all arguments are constants or null; a thread that leaves the shared mount namespace harms no other.
-    unsafe {
-        check(libc::unshare(libc::CLONE_NEWNS))?;
+/// Runs `work` on a thread with a mount namespace of its own, in which it may mount what it likes.
+pub(super) fn on_private_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let on_thread = || {
+        // SAFETY: a thread that leaves the shared mount namespace harms no other.
+        check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
         let private = libc::MS_REC | libc::MS_PRIVATE;
-        check(libc::mount(
-            ptr::null(),
-            c"/".as_ptr(),
-            ptr::null(),
-            private,
-            ptr::null(),
-        ))?;
-        check(libc::mount(
-            c"nodev".as_ptr(),
-            c"/sys/kernel/tracing".as_ptr(),
-            c"tracefs".as_ptr(),
-            0,
-            ptr::null(),
-        ))
-    }
+        // SAFETY: a constant path, and null where nothing is read.
+        check(unsafe { libc::mount(ptr::null(), c"/".as_ptr(), ptr::null(), private, ptr::null()) })?;
+        Ok(work())
+    };
+    thread::scope(|scope| scope.spawn(on_thread).join())
+        .unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
+}
+
+/// Mounts the file system `kind`, which needs no device, at `target`.
+pub(super) fn mount(kind: &std::ffi::CStr, target: &std::ffi::CStr) -> io::Result<()> {
+    // SAFETY: both strings end with NUL, and null is allowed for data.
+    check(unsafe { libc::mount(c"nodev".as_ptr(), target.as_ptr(), kind.as_ptr(), 0, ptr::null()) })
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

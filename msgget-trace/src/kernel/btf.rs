@@ -157,11 +157,7 @@ impl<'a> Btf<'a> {
         }
         let params = self.types.entries(prototype).map(|[name, type_id]| {
             spend(steps_left, prototype)?;
-            let name = if (name, type_id) == (0, 0) {
-                Some("...")
-            } else {
-                self.types.name(name)
-            };
+            let name = if (name, type_id) == (0, 0) { Some("...") } else { self.types.name(name) };
             name.ok_or(prototype.malformed("parameter without a proper name"))
         });
         params.collect()
@@ -187,10 +183,8 @@ impl<'a> Btf<'a> {
             }
             if let Some(element) = element {
                 self.measure(record, 0)?; // The array fits 32 bits, so the way to any element does.
-                let (elem, _) = self
-                    .array(record)?
-                    .filter(|(_, len)| element < *len)
-                    .ok_or_else(|| BtfError::NoMember(here()))?;
+                let (elem, _) =
+                    self.array(record)?.filter(|(_, len)| element < *len).ok_or_else(|| BtfError::NoMember(here()))?;
                 bits += u64::from(element) * u64::from(self.measure(elem, 0)?.0) * 8;
                 record = elem;
             }
@@ -286,9 +280,7 @@ fn is_aggregate(record: Record) -> bool {
 
 /// The answer that all definitions of `name` give.
 fn unanimous<T: PartialEq>(mut answers: impl Iterator<Item = Result<T>>, what: &str, name: &str) -> Result<T> {
-    let first = answers
-        .next()
-        .ok_or_else(|| BtfError::NoType(format!("{what} {name}")))?;
+    let first = answers.next().ok_or_else(|| BtfError::NoType(format!("{what} {name}")))?;
     if answers.all(|answer| answer == first) {
         return first;
     }

@@ -1,8 +1,8 @@
 //! Loading: settings go in, programs in the kernel come out, with the ring and the counters they share with us.
 
 use std::{
-    fmt, io,
-    os::fd::{AsFd as _, OwnedFd},
+    fmt, fs, io,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
 };
 
 use aya::{
@@ -13,8 +13,8 @@ use aya_log::EbpfLogger;
 use msgget_trace_ebpf::{Config, Counters, MEMBERS, Offsets};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{attach::Links, offsets, ring::Ring};
-use crate::{cli::KernelLog, config::Scope, failure::Failure, readiness::watch};
+use super::{attach::Links, in_flight::InFlight, offsets, ring::Ring};
+use crate::{cli::KernelLog, config::Scope, event::Rung, failure::Failure, readiness::watch};
 
 /// The kernel program, as build.rs made it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/msgget-trace-ebpf"));
@@ -34,12 +34,16 @@ unsafe impl aya::Pod for Abi<Counters> {}
 /// What the kernel program is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// By which hooks.
+    pub rung: Rung,
     /// Which calls.
     pub scope: Scope,
     /// Size of the ring in bytes.
     pub ring_bytes: u32,
     /// What the program says.
     pub log: KernelLog,
+    /// Whether the command lines of callers are read.
+    pub command_lines: bool,
     /// The daemon's process id in its own pid namespace.
     pub self_pid: u32,
     /// Inode number of that namespace.
@@ -53,6 +57,7 @@ pub struct Kernel {
     /// Before the programs: detached first.
     links: Option<Links>,
     ebpf: Ebpf,
+    rung: Rung,
     scope: Scope,
     counters: PerCpuArray<MapData, Abi<Counters>>,
     /// Which members this kernel has.
@@ -64,14 +69,14 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Failure::NoBtf`], [`Failure::Btf`], [`Failure::Refused`].
-    pub fn load(settings: &Settings) -> Result<(Self, Ring), Failure> {
+    pub fn load(settings: &Settings) -> Result<(Self, Ring, InFlight), Failure> {
         let offsets = offsets::read()?;
         // The helpers that read memory by address are forbidden under lockdown=confidentiality; without them the ids
-        // inside pid namespaces are absent. The lockdown file may not be mounted, so trying tells.
+        // inside pid namespaces and the executables are absent. The lockdown file may not be mounted, so trying tells.
         let mut ebpf = Self::open(settings, offsets, true)?;
-        if Links::load(&mut ebpf, settings.scope).is_err() {
+        if Links::load(&mut ebpf, settings.rung, settings.scope).is_err() {
             ebpf = Self::open(settings, offsets, false)?;
-            Links::load(&mut ebpf, settings.scope)?;
+            Links::load(&mut ebpf, settings.rung, settings.scope)?;
         }
         let records = take(&mut ebpf, "RECORDS")?;
         let Map::RingBuf(records) = records else {
@@ -83,18 +88,13 @@ impl Kernel {
             .try_clone_to_owned()
             .map_err(Failure::internal("duplicating the ring's descriptor"))?;
         let ring = Ring::new(fd, settings.ring_bytes).map_err(Failure::internal("mapping the ring"))?;
+        let Map::Array(slots) = take(&mut ebpf, "SLOTS")? else {
+            return Err(unexpected("SLOTS is no array"));
+        };
+        let in_flight = InFlight::new(slots.fd().as_fd()).map_err(Failure::internal("mapping the slots"))?;
         let counters =
             PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(|error| refused("the counters", &error))?;
-        Ok((
-            Self {
-                links: None,
-                ebpf,
-                scope: settings.scope,
-                counters,
-                offsets,
-            },
-            ring,
-        ))
+        Ok((Self { links: None, ebpf, rung: settings.rung, scope: settings.scope, counters, offsets }, ring, in_flight))
     }
 
     fn open(settings: &Settings, offsets: Offsets, read_kernel: bool) -> Result<Ebpf, Failure> {
@@ -105,6 +105,7 @@ impl Kernel {
             canary_key: settings.canary_key.cast_unsigned(),
             wake_bytes: settings.ring_bytes / 8,
             read_kernel: u32::from(read_kernel),
+            command_lines: u32::from(settings.command_lines),
         });
         // aya-log's levels; at 0 the verifier removes the code.
         let level: u8 = match settings.log {
@@ -113,11 +114,7 @@ impl Kernel {
             KernelLog::Debug => 4,
         };
         // The member table takes 4 MiB and is used by `exec` only.
-        let members = if settings.scope == Scope::Descendants {
-            MEMBERS
-        } else {
-            1
-        };
+        let members = if settings.scope == Scope::Descendants { MEMBERS } else { 1 };
         EbpfLoader::new()
             .override_global("OFFSETS", &Abi(offsets), true)
             .override_global("CONFIG", &config, true)
@@ -133,7 +130,7 @@ impl Kernel {
     /// # Errors
     /// [`Failure::Tracefs`], [`Failure::Refused`].
     pub fn attach(&mut self) -> Result<(), Failure> {
-        self.links = Some(Links::attach(&mut self.ebpf, self.scope)?);
+        self.links = Some(Links::attach(&mut self.ebpf, self.rung, self.scope)?);
         Ok(())
     }
 
@@ -147,11 +144,21 @@ impl Kernel {
     /// # Errors
     /// [`Failure::Refused`] when the map cannot be read.
     pub fn counters(&self) -> Result<Counters, Failure> {
-        let cpus = self
-            .counters
-            .get(&0, 0)
-            .map_err(|error| refused("reading the counters", &error))?;
+        let cpus = self.counters.get(&0, 0).map_err(|error| refused("reading the counters", &error))?;
         Ok(cpus.iter().fold(Counters::default(), |sum, Abi(cpu)| sum.plus(cpu)))
+    }
+
+    /// How often the kernel skipped a program of ours because it was running on that CPU already: calls that were missed,
+    /// or half seen (`recursion_misses`, kernel/bpf/syscall.c).
+    #[must_use]
+    pub fn recursion_misses(&self) -> u64 {
+        let misses = |name| {
+            let fd = self.ebpf.program(name)?.fd().ok()?.as_fd().as_raw_fd();
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+            let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
+            line.trim().parse::<u64>().ok()
+        };
+        Links::programs(self.rung).filter_map(misses).sum()
     }
 
     /// The diagnostics of the kernel program.
@@ -160,23 +167,14 @@ impl Kernel {
     /// [`Failure::Refused`] when their map is missing or cannot be polled.
     pub fn logger(&mut self) -> Result<KernelLogger, Failure> {
         let logger = EbpfLogger::init(&mut self.ebpf).map_err(|error| refused("the log", &error))?;
-        let ready = logger
-            .as_fd()
-            .try_clone_to_owned()
-            .and_then(|fd| watch(fd, Interest::READABLE));
-        Ok(KernelLogger {
-            logger,
-            ready: ready.map_err(Failure::internal("watching the kernel log"))?,
-        })
+        let ready = logger.as_fd().try_clone_to_owned().and_then(|fd| watch(fd, Interest::READABLE));
+        Ok(KernelLogger { logger, ready: ready.map_err(Failure::internal("watching the kernel log"))? })
     }
 }
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kernel")
-            .field("links", &self.links)
-            .field("scope", &self.scope)
-            .finish_non_exhaustive()
+        f.debug_struct("Kernel").field("links", &self.links).field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 
@@ -200,16 +198,12 @@ impl KernelLogger {
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, Failure> {
-    ebpf.take_map(name)
-        .ok_or_else(|| unexpected("a map is missing from the kernel program"))
+    ebpf.take_map(name).ok_or_else(|| unexpected("a map is missing from the kernel program"))
 }
 
 /// The embedded object is not the one this was written with: a defect of the build.
 fn unexpected(what: &'static str) -> Failure {
-    Failure::Internal {
-        doing: "loading the kernel program",
-        error: io::Error::other(what),
-    }
+    Failure::Internal { doing: "loading the kernel program", error: io::Error::other(what) }
 }
 
 /// aya's errors name the call in one and the reason in the next of their sources.
@@ -223,8 +217,5 @@ pub(super) fn refused(doing: &str, error: &dyn std::error::Error) -> Failure {
         }
         source = cause.source();
     }
-    Failure::Refused {
-        doing: doing.to_owned(),
-        error: text,
-    }
+    Failure::Refused { doing: doing.to_owned(), error: text }
 }

@@ -8,7 +8,7 @@ use super::{BTF_PATH, btf::Btf};
 use crate::failure::Failure;
 
 /// Members without which the daemon could not even know itself; every other may be absent.
-const REQUIRED: [&str; 9] = [
+const REQUIRED: [&str; 10] = [
     "task_struct.pid",
     "task_struct.tgid",
     "task_struct.group_leader",
@@ -18,6 +18,7 @@ const REQUIRED: [&str; 9] = [
     "pid_namespace.ns.inum",
     "pt_regs.di",
     "pt_regs.si",
+    "pt_regs.orig_ax",
 ];
 
 /// Resolves them for the running kernel.
@@ -40,10 +41,7 @@ fn resolve(btf: &Btf<'_>) -> Result<Offsets, Failure> {
         // What is not needed to know oneself may be missing, or be another thing than the one we would load: then the
         // event lacks it, too.
         if required(structure, path) {
-            Err(Failure::Layout {
-                member: format!("{structure}.{path}"),
-                found,
-            })
+            Err(Failure::Layout { member: format!("{structure}.{path}"), found })
         } else {
             Ok(ABSENT)
         }
@@ -51,7 +49,5 @@ fn resolve(btf: &Btf<'_>) -> Result<Offsets, Failure> {
 }
 
 fn required(structure: &str, path: &str) -> bool {
-    REQUIRED
-        .iter()
-        .any(|name| name.strip_prefix(structure).and_then(|rest| rest.strip_prefix('.')) == Some(path))
+    REQUIRED.iter().any(|name| name.strip_prefix(structure).and_then(|rest| rest.strip_prefix('.')) == Some(path))
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, io};
 
+use super::attach::{mount, on_private_mounts};
 use crate::failure::Failure;
 
 /// `bpf_task_pt_regs` and tracepoint links that can be pinned came with it.
@@ -30,18 +31,31 @@ pub fn check() -> Result<(), Failure> {
     }
 }
 
+/// How far the kernel is locked down against root, kernel_lockdown(7): `none`, `integrity` or `confidentiality`; `None` where
+/// it has no such thing.
+pub(super) fn lockdown() -> Option<String> {
+    const PATH: &str = "/sys/kernel/security/lockdown";
+    let read = || fs::read_to_string(PATH).ok();
+    let mounted = || mount(c"securityfs", c"/sys/kernel/security").ok().and_then(|()| read());
+    let modes = read().or_else(|| on_private_mounts(mounted).ok()?)?;
+    Some(modes.split_once('[')?.1.split_once(']')?.0.to_owned())
+}
+
+/// Bits of a queue id that are its index: 15, or 24 where the kernel was started with `ipcmni_extend` (ipc/util.h).
+#[must_use]
+pub fn id_index_bits() -> u32 {
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    if command_line.split_whitespace().any(|word| word == "ipcmni_extend") { 24 } else { 15 }
+}
+
 fn uname_release() -> Option<String> {
     // SAFETY: an all-zero `utsname` is valid, and uname fills it with NUL-terminated strings.
     let names = unsafe {
         let mut names: libc::utsname = std::mem::zeroed();
         (libc::uname(&raw mut names) == 0).then_some(names)?
     };
-    let release: Vec<u8> = names
-        .release
-        .iter()
-        .map(|byte| byte.cast_unsigned())
-        .take_while(|byte| *byte != 0)
-        .collect();
+    let release: Vec<u8> =
+        names.release.iter().map(|byte| byte.cast_unsigned()).take_while(|byte| *byte != 0).collect();
     String::from_utf8(release).ok()
 }
 
@@ -90,10 +104,7 @@ mod tests {
 
     #[test]
     fn capabilities_stand_in_the_status() {
-        assert_eq!(
-            effective("Name:\tx\nCapEff:\t000001ffffffffff\n").ok(),
-            Some(0x1ff_ffff_ffff)
-        );
+        assert_eq!(effective("Name:\tx\nCapEff:\t000001ffffffffff\n").ok(), Some(0x1ff_ffff_ffff));
         assert!(effective("Name:\tx\n").is_err());
     }
 }

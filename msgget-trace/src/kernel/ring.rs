@@ -6,8 +6,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, OwnedFd},
-    ptr::{self, NonNull},
+    os::fd::{AsFd as _, OwnedFd},
     slice,
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
     time::Duration,
@@ -18,6 +17,7 @@ use tokio::{
     time,
 };
 
+use super::mapping::Mapping;
 use crate::readiness::watch;
 
 /// `BPF_RINGBUF_HDR_SZ`: length and page offset, before every record.
@@ -26,43 +26,6 @@ const HEADER: u64 = 8;
 const BUSY: u32 = 1 << 31;
 /// `BPF_RINGBUF_DISCARD_BIT`: given up by its writer.
 const DISCARDED: u32 = 1 << 30;
-
-/// A mapping of memory, unmapped when dropped.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<u8>,
-    bytes: usize,
-}
-
-impl Mapping {
-    fn new(fd: &OwnedFd, offset: usize, bytes: usize, protection: i32) -> io::Result<Self> {
-        let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
-        // SAFETY: a new mapping at an address of the kernel's choice; no existing memory is touched.
-        let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                bytes,
-                protection,
-                libc::MAP_SHARED,
-                fd.as_raw_fd(),
-                offset,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        NonNull::new(start.cast())
-            .map(|start| Self { start, bytes })
-            .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new`, and whoever borrows from it borrows `self`.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
-    }
-}
 
 /// A record, and where in the ring it stood: the number of bytes that were ever put in before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,9 +50,6 @@ pub struct Ring {
     cursor: u64,
 }
 
-// SAFETY: the mappings are plain shared memory, valid from any thread; `&mut self` guards the cursor.
-unsafe impl Send for Ring {}
-
 impl Ring {
     /// Maps the ring map `fd` of `size` bytes.
     ///
@@ -98,17 +58,10 @@ impl Ring {
     pub fn new(fd: OwnedFd, size: u32) -> io::Result<Self> {
         // SAFETY: no preconditions.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)?;
-        let consumer = Mapping::new(&fd, 0, page, libc::PROT_READ | libc::PROT_WRITE)?;
-        let producer = Mapping::new(&fd, page, page + 2 * size as usize, libc::PROT_READ)?;
+        let consumer = Mapping::new(fd.as_fd(), 0, page, libc::PROT_READ | libc::PROT_WRITE)?;
+        let producer = Mapping::new(fd.as_fd(), page, page + 2 * size as usize, libc::PROT_READ)?;
         let fd = watch(fd, Interest::READABLE)?;
-        let mut ring = Self {
-            fd,
-            consumer,
-            producer,
-            page,
-            size: size.into(),
-            cursor: 0,
-        };
+        let mut ring = Self { fd, consumer, producer, page, size: size.into(), cursor: 0 };
         ring.cursor = ring.consumer_position().load(Ordering::Relaxed);
         Ok(ring)
     }
@@ -117,7 +70,7 @@ impl Ring {
     pub fn take(&mut self) -> Option<Entry<'_>> {
         loop {
             // Acquire: pairs with the kernel's release of the producer position after a reservation.
-            if self.cursor >= self.producer_position().load(Ordering::Acquire) {
+            if self.cursor >= self.produced() {
                 return None;
             }
             let position = self.cursor;
@@ -139,10 +92,22 @@ impl Ring {
         }
     }
 
-    /// Gives the room of all records read so far back to the kernel.
-    pub fn publish(&mut self) {
+    /// Where the next record will be put.
+    #[must_use]
+    pub fn produced(&self) -> u64 {
+        self.producer_position().load(Ordering::Acquire)
+    }
+
+    /// Where the next record will be taken from.
+    #[must_use]
+    pub const fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Gives the room of all records before `position` back to the kernel.
+    pub fn publish(&mut self, position: u64) {
         // Release: our reads of the records come before the kernel's next writes there.
-        self.consumer_position().store(self.cursor, Ordering::Release);
+        self.consumer_position().store(position, Ordering::Release);
     }
 
     /// Waits until the kernel program says that the ring fills up, at most `time`.
@@ -159,16 +124,16 @@ impl Ring {
     fn at(&self, position: u64) -> *mut u8 {
         let offset = self.page + (position & (self.size - 1)) as usize;
         // SAFETY: less than the mapping's length.
-        unsafe { self.producer.start.as_ptr().add(offset) }
+        unsafe { self.producer.start().add(offset) }
     }
 
     fn consumer_position(&self) -> &AtomicU64 {
         // SAFETY: page-aligned, mapped as long as `self`, accessed atomically by both sides.
-        unsafe { AtomicU64::from_ptr(self.consumer.start.as_ptr().cast()) }
+        unsafe { AtomicU64::from_ptr(self.consumer.start().cast()) }
     }
 
     fn producer_position(&self) -> &AtomicU64 {
         // SAFETY: as above; only ever loaded, so that the read-only mapping suffices.
-        unsafe { AtomicU64::from_ptr(self.producer.start.as_ptr().cast()) }
+        unsafe { AtomicU64::from_ptr(self.producer.start().cast()) }
     }
 }

@@ -10,12 +10,7 @@ use super::*;
 
 fn stream(file: impl Into<OwnedFd>) -> Sink {
     let way = Way::Stream(watch(File::from(file.into()), Interest::WRITABLE).unwrap());
-    Sink {
-        name: "a pipe".into(),
-        way,
-        pending: Vec::new(),
-        written: 0,
-    }
+    Sink { name: "a pipe".into(), way, pending: Vec::new(), written: 0, total: 0 }
 }
 
 #[tokio::test]
@@ -26,11 +21,7 @@ async fn a_full_pipe_waits_and_loses_nothing() {
     sink.buffer().extend_from_slice(text.as_bytes());
     // Twice interrupted while the pipe is full, as a signal would.
     for _ in 0..2 {
-        assert!(
-            tokio::time::timeout(Duration::from_millis(20), sink.flush())
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(20), sink.flush()).await.is_err());
     }
     let read = std::thread::spawn(move || {
         let mut all = String::new();
@@ -49,18 +40,10 @@ async fn a_pipe_never_holds_half_a_line() {
     let line = format!("{}\n", "x".repeat(700));
     sink.buffer().extend_from_slice(line.repeat(500).as_bytes());
     // The pipe fills up, and we end.
-    assert!(
-        tokio::time::timeout(Duration::from_millis(20), sink.flush())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(20), sink.flush()).await.is_err());
     drop(sink);
     let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
-    assert!(
-        lines.len() > 50 && lines.iter().all(|line| line.len() == 700),
-        "{}",
-        lines.len()
-    );
+    assert!(lines.len() > 50 && lines.iter().all(|line| line.len() == 700), "{}", lines.len());
 }
 
 #[tokio::test]
@@ -89,8 +72,5 @@ fn lines_are_cut_at_pages() {
     assert_eq!(whole_lines(b"a\nbc\nd"), 5);
     let long = [vec![b'x'; 5000], b"\ny\n".to_vec()].concat();
     assert_eq!(whole_lines(&long), 5001);
-    assert_eq!(
-        whole_lines(&[vec![b'x'; 4000], b"\n".to_vec(), vec![b'y'; 200], b"\n".to_vec()].concat()),
-        4001
-    );
+    assert_eq!(whole_lines(&[vec![b'x'; 4000], b"\n".to_vec(), vec![b'y'; 200], b"\n".to_vec()].concat()), 4001);
 }

@@ -14,10 +14,7 @@ pub(crate) const KERNEL_QUESTIONS: &[(&str, &str)] = &[
         no_such_member comm[4096]",
     ),
     ("nsproxy", "uts_ns ipc_ns mnt_ns pid_ns_for_children net_ns cgroup_ns"),
-    (
-        "ipc_namespace",
-        "ns.inum ns.ns_id ids ids[1] ids[1].seq ids[1].last_idx ids[1].in_use user_ns",
-    ),
+    ("ipc_namespace", "ns.inum ns.ns_id ids ids[1] ids[1].seq ids[1].last_idx ids[1].in_use user_ns"),
     ("ipc_ids", "seq last_idx next_id in_use"),
     ("mnt_namespace", "ns.inum"),
     ("pid_namespace", "ns.inum level"),
@@ -111,9 +108,7 @@ mod oracle {
 
     pub(crate) fn field(btf: &Btf, structure: &str, path: &str) -> Answer {
         let found = btf.resolve_types_by_name(structure).ok()?;
-        let mut at = found
-            .into_iter()
-            .find(|it| matches!(it, Type::Struct(_) | Type::Union(_)))?;
+        let mut at = found.into_iter().find(|it| matches!(it, Type::Struct(_) | Type::Union(_)))?;
         let mut bits = 0;
         for step in path.replace('[', ".[").split('.') {
             let next = match (step.strip_prefix('['), &at) {
@@ -180,20 +175,10 @@ fn answers_as_btf_rs_does_on_this_kernel() {
     }
     eprintln!("{present} answers alike; absent on this kernel: {}", absent.join(" "));
     assert!(present >= 75, "only {present}");
-    for name in [
-        "no_such_struct.pid",
-        "task_struct.no_such_member",
-        "task_struct.comm[4096]",
-    ] {
+    for name in ["no_such_struct.pid", "task_struct.no_such_member", "task_struct.comm[4096]"] {
         assert!(absent.iter().any(|it| it == name));
     }
-    for name in [
-        "ipcget",
-        "security_msg_queue_associate",
-        "newque",
-        "freeque",
-        "no_such_function",
-    ] {
+    for name in ["ipcget", "security_msg_queue_associate", "newque", "freeque", "no_such_function"] {
         let params = ours.function_params(name).ok();
         let params = params.map(|it| it.into_iter().map(str::to_owned).collect());
         assert_eq!(params, oracle::function_params(&theirs, name), "{name}");

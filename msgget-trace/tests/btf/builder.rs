@@ -22,11 +22,7 @@ pub(crate) const KIND_FLAG: u32 = 1 << 31;
 
 impl Builder {
     pub(crate) fn new() -> Self {
-        Self {
-            types: Vec::new(),
-            strings: vec![0],
-            count: 0,
-        }
+        Self { types: Vec::new(), strings: vec![0], count: 0 }
     }
 
     pub(crate) fn string(&mut self, string: &str) -> u32 {
@@ -63,10 +59,8 @@ impl Builder {
 
     /// A struct or union of members `(name, type, offset word)`.
     pub(crate) fn aggregate(&mut self, kind: u32, name: &str, size: u32, members: &[(&str, u32, u32)]) -> u32 {
-        let words: Vec<u32> = members
-            .iter()
-            .flat_map(|(name, type_id, offset)| [self.string(name), *type_id, *offset])
-            .collect();
+        let words: Vec<u32> =
+            members.iter().flat_map(|(name, type_id, offset)| [self.string(name), *type_id, *offset]).collect();
         self.add(kind, name, members.len().try_into().unwrap(), size, &words)
     }
 
@@ -79,10 +73,7 @@ impl Builder {
     }
 
     pub(crate) fn function(&mut self, name: &str, params: &[(&str, u32)]) -> u32 {
-        let words: Vec<u32> = params
-            .iter()
-            .flat_map(|(name, type_id)| [self.string(name), *type_id])
-            .collect();
+        let words: Vec<u32> = params.iter().flat_map(|(name, type_id)| [self.string(name), *type_id]).collect();
         let len = params.len().try_into().unwrap();
         let prototype = self.add(FUNC_PROTO, "", len, 0, &words);
         self.add(FUNC, name, 1, prototype, &[])
@@ -101,15 +92,7 @@ impl Builder {
         let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
         bytes.extend([1, 0]);
         let strings_off = types_len + layout_len;
-        for word in [
-            header_len,
-            0,
-            types_len,
-            strings_off,
-            strings_len,
-            types_len,
-            layout_len,
-        ] {
+        for word in [header_len, 0, types_len, strings_off, strings_len, types_len, layout_len] {
             bytes.extend(word.to_ne_bytes());
         }
         bytes.resize(header_len as usize, 0);
@@ -172,11 +155,7 @@ pub(crate) fn sample() -> Builder {
             ("more", flexible, 2560),
         ],
     );
-    b.flagged(
-        "flags",
-        8,
-        &[("plain", int, 0), ("bit", int, 1 << 24 | 32), ("odd", int, 33)],
-    );
+    b.flagged("flags", 8, &[("plain", int, 0), ("bit", int, 1 << 24 | 32), ("odd", int, 33)]);
     b.function("ipcget", &[("ns", ptr), ("ids", ptr), ("params", ptr)]);
     b.function("printk", &[("fmt", ptr), ("", 0)]);
     let var = b.add(14, "variable", 0, int, &[0]);
@@ -186,8 +165,5 @@ pub(crate) fn sample() -> Builder {
     b
 }
 
-pub(crate) const SAMPLE_QUESTIONS: &[(&str, &str)] = &[
-    ("task", "pid loginuid.val comm[3] low ids[2].seq grid[1] more"),
-    ("flags", "plain bit odd"),
-    ("ipc_ids", "seq"),
-];
+pub(crate) const SAMPLE_QUESTIONS: &[(&str, &str)] =
+    &[("task", "pid loginuid.val comm[3] low ids[2].seq grid[1] more"), ("flags", "plain bit odd"), ("ipc_ids", "seq")];

@@ -45,10 +45,7 @@ fn interrogate(bytes: &[u8], questions: &[(&str, &str)]) -> usize {
                 answers += 1;
             }
         }
-        answers += ["ipcget", "printk"]
-            .iter()
-            .filter(|name| btf.function_params(name).is_ok())
-            .count();
+        answers += ["ipcget", "printk"].iter().filter(|name| btf.function_params(name).is_ok()).count();
     }
     assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
     answers
@@ -103,15 +100,7 @@ proptest! {
 #[test]
 fn damaged_kernel_ends() {
     let Some(slice) = kernel_slice() else { return };
-    let names = [
-        "list_head",
-        "hlist_node",
-        "callback_head",
-        "path",
-        "task_struct",
-        "atomic64_t",
-        "file",
-    ];
+    let names = ["list_head", "hlist_node", "callback_head", "path", "task_struct", "atomic64_t", "file"];
     let paths = "next prev func mnt pid comm f_path.dentry thread_info.flags";
     let questions = names.map(|name| (name, paths));
     assert!(interrogate(&slice, &questions) >= 2, "the slice is to hold something");

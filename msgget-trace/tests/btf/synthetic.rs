@@ -15,11 +15,7 @@ fn finds_members_of_every_shape() {
 
     assert_eq!(field("pid"), scalar(0, 4));
     assert_eq!(field("cred"), shaped(8, 8, Shape::Pointer));
-    assert_eq!(
-        field("loginuid"),
-        shaped(16, 4, Shape::Aggregate),
-        "behind tag, volatile, const, typedef"
-    );
+    assert_eq!(field("loginuid"), shaped(16, 4, Shape::Aggregate), "behind tag, volatile, const, typedef");
     assert_eq!(field("loginuid.val"), scalar(16, 4));
     assert_eq!(field("comm"), shaped(20, 16, Shape::Array { elem_size: 1 }));
     assert_eq!(field("comm[15]"), scalar(35, 1));
@@ -33,11 +29,7 @@ fn finds_members_of_every_shape() {
     assert_eq!(field("state"), scalar(200, 4));
     assert_eq!(field("wide"), scalar(208, 8));
     assert_eq!(field("float"), scalar(216, 8));
-    assert_eq!(
-        field("more"),
-        shaped(320, 0, Shape::Array { elem_size: 16 }),
-        "flexible"
-    );
+    assert_eq!(field("more"), shaped(320, 0, Shape::Array { elem_size: 16 }), "flexible");
 }
 
 #[test]
@@ -45,45 +37,20 @@ fn absence_is_told_from_errors() {
     let bytes = sample().build();
     let btf = Btf::parse(&bytes).unwrap();
     assert!(btf.has_struct("task") && btf.has_struct("ipc_ids"));
-    assert!(
-        !btf.has_struct("only_forward"),
-        "a forward declaration is no definition"
-    );
-    assert!(
-        !btf.has_struct("tas") && !btf.has_struct("tasks"),
-        "names are compared whole"
-    );
-    for path in [
-        "pi",
-        "pids",
-        "",
-        "pid.val",
-        "ids[3]",
-        "ids[-1]",
-        "grid[1][2]",
-        "pid[0]",
-        "more[0]",
-        "loginuid.",
-        "val",
-    ] {
+    assert!(!btf.has_struct("only_forward"), "a forward declaration is no definition");
+    assert!(!btf.has_struct("tas") && !btf.has_struct("tasks"), "names are compared whole");
+    for path in
+        ["pi", "pids", "", "pid.val", "ids[3]", "ids[-1]", "grid[1][2]", "pid[0]", "more[0]", "loginuid.", "val"]
+    {
         let error = btf.field("task", path).unwrap_err();
-        assert!(
-            matches!(error, BtfError::NoMember(_)) && error.is_absent(),
-            "{path}: {error}"
-        );
+        assert!(matches!(error, BtfError::NoMember(_)) && error.is_absent(), "{path}: {error}");
     }
-    for error in [
-        btf.field("only_forward", "pid").unwrap_err(),
-        btf.function_params("ipc").unwrap_err(),
-    ] {
+    for error in [btf.field("only_forward", "pid").unwrap_err(), btf.function_params("ipc").unwrap_err()] {
         assert!(matches!(error, BtfError::NoType(_)) && error.is_absent(), "{error}");
     }
     let through = btf.field("task", "cred.uid").unwrap_err();
     assert!(matches!(through, BtfError::ThroughPointer(_)) && !through.is_absent());
-    assert_eq!(
-        through.to_string(),
-        "task.cred.uid, at uid: behind a pointer, which has to be loaded first"
-    );
+    assert_eq!(through.to_string(), "task.cred.uid, at uid: behind a pointer, which has to be loaded first");
 }
 
 #[test]
@@ -121,10 +88,7 @@ fn bitfields_are_refused_in_both_encodings() {
     assert_eq!(btf.field("flags", "plain"), scalar(0, 4));
     for (structure, path) in [("flags", "bit"), ("flags", "odd"), ("old", "width"), ("old", "shift")] {
         let answer = btf.field(structure, path);
-        assert!(
-            matches!(answer, Err(BtfError::Bitfield(_))),
-            "{structure}.{path}: {answer:?}"
-        );
+        assert!(matches!(answer, Err(BtfError::Bitfield(_))), "{structure}.{path}: {answer:?}");
     }
 }
 
@@ -135,21 +99,13 @@ fn ambiguity_is_refused_agreement_is_not() {
     let first = b.aggregate(STRUCT, "", 4, &[("x", int, 0), ("y", int, 0)]);
     let second = b.aggregate(STRUCT, "", 8, &[("x", int, 0), ("z", int, 0)]);
     b.aggregate(STRUCT, "members", 16, &[("", first, 0), ("", second, 64)]);
-    b.aggregate(
-        STRUCT,
-        "types",
-        8,
-        &[("same", int, 0), ("moved", int, 32), ("gone", int, 32)],
-    );
+    b.aggregate(STRUCT, "types", 8, &[("same", int, 0), ("moved", int, 32), ("gone", int, 32)]);
     b.aggregate(STRUCT, "types", 16, &[("same", int, 0), ("moved", int, 64)]);
     let bytes = b.build();
     let btf = Btf::parse(&bytes).unwrap();
     for (structure, path) in [("members", "x"), ("types", "moved"), ("types", "gone")] {
         let answer = btf.field(structure, path);
-        assert!(
-            matches!(answer, Err(BtfError::Ambiguous(_))),
-            "{structure}.{path}: {answer:?}"
-        );
+        assert!(matches!(answer, Err(BtfError::Ambiguous(_))), "{structure}.{path}: {answer:?}");
     }
     assert_eq!(btf.field("members", "z"), scalar(8, 4));
     assert_eq!(btf.field("types", "same"), scalar(0, 4));
@@ -186,9 +142,7 @@ fn cycles_and_contradictions_are_refused() {
         ],
     );
     assert_eq!(field_in(&b, "s", "good"), scalar(4, 4));
-    for path in [
-        "typedef", "array", "huge", "huge[7]", "function", "void", "dangling", "outside", "far",
-    ] {
+    for path in ["typedef", "array", "huge", "huge[7]", "function", "void", "dangling", "outside", "far"] {
         malformed(&b, path);
     }
     let mut b = Builder::new();
@@ -221,24 +175,12 @@ fn header_is_checked() {
     assert!(matches!(with(2, 2), BtfError::Unknown(2, "version", 2)));
     assert!(matches!(with(3, 1), BtfError::Unknown(3, "flags", 1)));
     assert!(matches!(with(0, 0), BtfError::Malformed(0, _)));
-    assert!(
-        matches!(with(good.len() - 1, b'x'), BtfError::Malformed(..)),
-        "last name without NUL"
-    );
+    assert!(matches!(with(good.len() - 1, b'x'), BtfError::Malformed(..)), "last name without NUL");
     assert!(matches!(with(4, 20), BtfError::Malformed(4, _)), "shorter header");
-    assert!(
-        matches!(with(20, 0xff), BtfError::Malformed(16, _)),
-        "strings past the end"
-    );
+    assert!(matches!(with(20, 0xff), BtfError::Malformed(16, _)), "strings past the end");
     let strings_at = good.len() - sample().strings.len();
-    assert!(
-        matches!(with(strings_at, b'x'), BtfError::Malformed(..)),
-        "first name not empty"
-    );
-    assert!(
-        matches!(with(24 + 2, 1), BtfError::Malformed(24, _)),
-        "name outside the strings"
-    );
+    assert!(matches!(with(strings_at, b'x'), BtfError::Malformed(..)), "first name not empty");
+    assert!(matches!(with(24 + 2, 1), BtfError::Malformed(24, _)), "name outside the strings");
     let mut foreign = good.clone();
     foreign[..2].reverse();
     assert_eq!(parse_error(&foreign), BtfError::ForeignEndian);
@@ -254,10 +196,7 @@ fn every_truncation_is_refused() {
     assert!(Btf::parse(&bytes).is_ok());
     for len in 0..bytes.len() {
         let error = parse_error(&bytes[..len]);
-        assert!(
-            matches!(error, BtfError::Malformed(..)) && !error.is_absent(),
-            "{len}: {error}"
-        );
+        assert!(matches!(error, BtfError::Malformed(..)) && !error.is_absent(), "{len}: {error}");
     }
 }
 

@@ -44,25 +44,19 @@ pub(crate) fn unable() -> Option<String> {
     (!Path::new(btf).exists()).then(|| format!("this kernel has no {btf}"))
 }
 
+/// How many times slower than a machine of its own this one is: 4 in an emulated guest.
+pub(crate) fn slowness() -> u32 {
+    std::env::var("MSGGET_TRACE_PATIENCE").map_or(1, |times| times.parse().expect("a whole number"))
+}
+
 /// See [`skip!`].
 pub(crate) fn skipped(test: &str, reason: &str) {
     let line = format!("{test}: {reason}\n");
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "{line}skipped, but in CI every test must run"
-    );
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{line}skipped, but in CI every test must run");
     // Not eprint!, which the test runner swallows.
-    std::io::stderr()
-        .write_all(format!("SKIPPED: {line}").as_bytes())
-        .unwrap();
+    std::io::stderr().write_all(format!("SKIPPED: {line}").as_bytes()).unwrap();
     if let Some(path) = std::env::var_os("MSGGET_TRACE_SKIPS") {
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .unwrap()
-            .write_all(line.as_bytes())
-            .unwrap();
+        OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(line.as_bytes()).unwrap();
     }
 }
 
@@ -71,6 +65,7 @@ pub(crate) struct Bound(#[expect(dead_code, reason = "dropping it is the signal"
 
 impl Bound {
     pub(crate) fn new(test: &'static str, limit: Duration) -> Self {
+        let limit = limit * slowness();
         let (alive, ended) = mpsc::channel::<()>();
         thread::spawn(move || {
             if ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {

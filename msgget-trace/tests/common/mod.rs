@@ -22,17 +22,25 @@ use std::{
 pub(crate) use line::Line;
 pub(crate) use sys::Did;
 
-/// How long anything that should happen at once may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything that should happen at once may take on a busy machine, or on an emulated one, which says how much
+/// slower it is.
+pub(crate) fn patience() -> Duration {
+    Duration::from_secs(20) * live::slowness()
+}
 
 /// The binary under test.
 pub(crate) fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_msgget-trace")
 }
 
-/// `msgget-trace` with these arguments.
+/// `msgget-trace` with these arguments, the first of which is the subcommand; on the hooks that are to be tested.
 pub(crate) fn msgget_trace<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(binary());
+    let mut arguments = arguments.into_iter();
+    command.args(arguments.next());
+    if let Some(hook) = std::env::var_os("MSGGET_TRACE_HOOK") {
+        command.arg("--hook").arg(hook);
+    }
     command.args(arguments);
     command
 }
@@ -96,20 +104,14 @@ pub(crate) fn amid_calls<T>(body: impl FnOnce() -> T) -> (T, i32, usize) {
 pub(crate) fn loaded_programs(pid: i32) -> Vec<u32> {
     let read =
         |file: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
-    let files: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/fdinfo"))
-        .unwrap()
-        .map(read)
-        .collect();
-    let ids = files
-        .iter()
-        .flat_map(|info| info.lines())
-        .filter_map(|line| line.strip_prefix("prog_id:"));
+    let files: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap().map(read).collect();
+    let ids = files.iter().flat_map(|info| info.lines()).filter_map(|line| line.strip_prefix("prog_id:"));
     ids.map(|id| id.trim().parse().unwrap()).collect()
 }
 
 /// Waits until the kernel has freed these programs (it does so a little later).
 pub(crate) fn await_unloaded(programs: &[u32]) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while programs.iter().any(|id| sys::bpf_program_exists(*id)) {
         assert!(Instant::now() < deadline, "of {programs:?} some are still loaded");
         thread::sleep(Duration::from_millis(5));
@@ -148,11 +150,7 @@ impl Program {
         unsafe { command.pre_exec(sys::die_with_parent) };
         let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
         let stderr = Stream::read(child.stderr.take().expect("a pipe"));
-        Self {
-            child,
-            stdout: Stream::default(),
-            stderr,
-        }
+        Self { child, stdout: Stream::default(), stderr }
     }
 
     /// Waits until the daemon says that it is ready.
@@ -182,7 +180,7 @@ impl Program {
 
     /// Waits for its end.
     pub(crate) fn wait(self) -> Report {
-        self.wait_for(PATIENCE)
+        self.wait_for(patience())
     }
 
     /// Waits for its end, but not for ever.
@@ -192,11 +190,7 @@ impl Program {
             self.child.kill().unwrap();
         }
         let status = self.child.wait().unwrap();
-        let report = Report {
-            status,
-            stdout: self.stdout.rest(),
-            stderr: self.stderr.rest(),
-        };
+        let report = Report { status, stdout: self.stdout.rest(), stderr: self.stderr.rest() };
         assert!(ended, "had not ended after {limit:?}; messages: {:#?}", report.stderr);
         report
     }
@@ -255,10 +249,7 @@ impl Stream {
 
     fn await_change(&self, enough: impl Fn(&Collected) -> bool) -> std::sync::MutexGuard<'_, Collected> {
         let (collected, changed) = &*self.0;
-        changed
-            .wait_timeout_while(collected.lock().unwrap(), PATIENCE, |state| !enough(state))
-            .unwrap()
-            .0
+        changed.wait_timeout_while(collected.lock().unwrap(), patience(), |state| !enough(state)).unwrap().0
     }
 }
 
@@ -270,17 +261,26 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Standard output as call and finding lines, each checked for its shape.
+    /// The start record, which is the first line.
+    pub(crate) fn start(&self) -> serde_json::Value {
+        let start: serde_json::Value = serde_json::from_str(self.stdout.first().expect("a start record")).unwrap();
+        assert_eq!((&start["eventName"], &start["sequence"]), (&"start".into(), &1.into()), "{start}");
+        start
+    }
+
+    /// Standard output after the start record as call and finding lines, each checked for its shape.
     pub(crate) fn lines(&self) -> Vec<Line> {
-        self.stdout.iter().map(|raw| Line::parse(raw)).collect()
+        let hook = self.start()["hook"].clone();
+        let lines: Vec<_> = self.stdout[1..].iter().map(|raw| Line::parse(raw)).collect();
+        assert!(lines.iter().filter(|line| line.is_call()).all(|line| line["hook"] == hook), "one run, one rung");
+        lines
     }
 
     /// The numbers of the last message.
     pub(crate) fn balance(&self) -> HashMap<&str, u64> {
         let last = self.stderr.last().map(String::as_str).unwrap_or_default();
-        let numbers = last
-            .strip_prefix("msgget-trace: balance ")
-            .unwrap_or_else(|| panic!("not a balance: {:#?}", self.stderr));
+        let numbers =
+            last.strip_prefix("msgget-trace: balance ").unwrap_or_else(|| panic!("not a balance: {:#?}", self.stderr));
         numbers
             .split(' ')
             .map(|pair| pair.split_once('=').unwrap())
@@ -300,7 +300,7 @@ impl Report {
         let lines = self.lines();
         let findings = lines.iter().filter(|line| !line.is_call()).count();
         self.add_up(lines.len() - findings, findings);
-        for (line, n) in lines.iter().zip(1..) {
+        for (line, n) in lines.iter().zip(2..) {
             assert_eq!(line["sequence"], n, "a gap");
         }
         lines
@@ -311,10 +311,13 @@ impl Report {
         let balance = self.balance();
         assert_eq!(balance["rejected"], 0, "{balance:?}");
         assert_eq!(balance["seen"], balance["submitted"] + balance["lost"], "{balance:?}");
-        assert_eq!(balance["submitted"], balance["read"], "{balance:?}");
+        assert_eq!(balance["submitted"] + balance["contexts_submitted"], balance["read"], "{balance:?}");
         assert_eq!(
             balance["read"],
-            balance["delivered"] + balance["canaries"] + balance["rejected"],
+            ["delivered", "canaries", "early", "witnesses", "contexts", "rejected"]
+                .iter()
+                .map(|name| balance[name])
+                .sum::<u64>(),
             "{balance:?}"
         );
         assert!(balance["canaries"] >= 1, "{balance:?}");
@@ -326,15 +329,10 @@ impl Report {
     pub(crate) fn refused(&self, code: i32, words: &[&str]) {
         assert_eq!(self.status.code(), Some(code), "messages: {:#?}", self.stderr);
         assert_eq!(self.stdout, [""; 0]);
-        let [message] = self.stderr.as_slice() else {
-            panic!("not one line: {:#?}", self.stderr)
-        };
+        let [message] = self.stderr.as_slice() else { panic!("not one line: {:#?}", self.stderr) };
         let message = message.to_lowercase();
         for word in words {
-            assert!(
-                message.contains(&word.to_lowercase()),
-                "{word:?} is missing in: {message}"
-            );
+            assert!(message.contains(&word.to_lowercase()), "{word:?} is missing in: {message}");
         }
     }
 }

@@ -16,33 +16,17 @@ pub(crate) fn filter_msgget(action: u32, flags: Option<i32>, options: libc::c_ul
         step(LOAD, 0, 0),
         step(EQUAL, libc::SYS_msgget as u32, 3),
         step(LOAD, 24, 0),
-        step(
-            EQUAL,
-            flags.unwrap_or_default().cast_unsigned(),
-            u8::from(flags.is_some()),
-        ),
+        step(EQUAL, flags.unwrap_or_default().cast_unsigned(), u8::from(flags.is_some())),
         step(RETURN, action, 0),
         step(RETURN, libc::SECCOMP_RET_ALLOW, 0),
     ];
-    let filter = libc::sock_fprog {
-        len: 6,
-        filter: program.as_mut_ptr(),
-    };
+    let filter = libc::sock_fprog { len: 6, filter: program.as_mut_ptr() };
     // SAFETY: `filter` points to `len` instructions.
     let result = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            options,
-            &raw const filter,
-        )
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, options, &raw const filter)
     };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Lets SIGSYS pass without effect.
@@ -52,10 +36,7 @@ pub(crate) fn ignore_sigsys() {
     unsafe {
         let mut action: libc::sigaction = mem::zeroed();
         action.sa_sigaction = nothing as *const () as usize;
-        ok(
-            libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()),
-            "sigaction",
-        );
+        ok(libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()), "sigaction");
     }
 }
 
@@ -67,20 +48,9 @@ pub(crate) fn answer(listener: &File, value: Option<i64>) {
     // SAFETY: both structures are plain data, zeroed as the kernel demands, and of the size the requests encode.
     unsafe {
         let mut request: libc::seccomp_notif = mem::zeroed();
-        ok(
-            libc::ioctl(listener.as_raw_fd(), RECV, &raw mut request),
-            "SECCOMP_IOCTL_NOTIF_RECV",
-        );
+        ok(libc::ioctl(listener.as_raw_fd(), RECV, &raw mut request), "SECCOMP_IOCTL_NOTIF_RECV");
         let flags = if value.is_none() { CONTINUE } else { 0 };
-        let mut response = libc::seccomp_notif_resp {
-            id: request.id,
-            val: value.unwrap_or_default(),
-            error: 0,
-            flags,
-        };
-        ok(
-            libc::ioctl(listener.as_raw_fd(), SEND, &raw mut response),
-            "SECCOMP_IOCTL_NOTIF_SEND",
-        );
+        let mut response = libc::seccomp_notif_resp { id: request.id, val: value.unwrap_or_default(), error: 0, flags };
+        ok(libc::ioctl(listener.as_raw_fd(), SEND, &raw mut response), "SECCOMP_IOCTL_NOTIF_SEND");
     }
 }

@@ -46,27 +46,14 @@ pub(crate) fn msgget(key: i32, flags: i32) -> Did {
     let after = clock(libc::CLOCK_REALTIME);
     // SAFETY: no preconditions.
     let (tid, pid, parent) = unsafe { (libc::gettid(), libc::getpid(), libc::getppid()) };
-    Did {
-        key,
-        flags,
-        result,
-        tid,
-        pid,
-        parent,
-        before,
-        after,
-    }
+    Did { key, flags, result, tid, pid, parent, before, after }
 }
 
 /// The bare call: its result or negative errno.
 pub(crate) fn msgget_only(key: i32, flags: i32) -> i32 {
     // SAFETY: takes and returns integers only.
     let result = unsafe { libc::syscall(libc::SYS_msgget, libc::c_long::from(key), libc::c_long::from(flags)) };
-    if result < 0 {
-        -errno()
-    } else {
-        i32::try_from(result).unwrap()
-    }
+    if result < 0 { -errno() } else { i32::try_from(result).unwrap() }
 }
 
 fn errno() -> i32 {
@@ -90,19 +77,9 @@ pub(crate) fn clock(id: libc::clockid_t) -> i64 {
 
 /// Sleeps until CLOCK_MONOTONIC shows this.
 pub(crate) fn sleep_until(ns: i64) {
-    let time = libc::timespec {
-        tv_sec: ns / 1_000_000_000,
-        tv_nsec: ns % 1_000_000_000,
-    };
+    let time = libc::timespec { tv_sec: ns / 1_000_000_000, tv_nsec: ns % 1_000_000_000 };
     // SAFETY: `time` is valid for reading; a signal may end the sleep early, the caller paces by the clock.
-    unsafe {
-        libc::clock_nanosleep(
-            libc::CLOCK_MONOTONIC,
-            libc::TIMER_ABSTIME,
-            &raw const time,
-            std::ptr::null_mut(),
-        )
-    };
+    unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const time, std::ptr::null_mut()) };
 }
 
 /// Owner, mode, limits and times of a queue.
@@ -162,19 +139,13 @@ pub(crate) fn move_to_processor(cpu: usize) {
     unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();
         libc::CPU_SET(cpu, &mut set);
-        ok(
-            libc::sched_setaffinity(0, size_of_val(&set), &raw const set),
-            "sched_setaffinity",
-        );
+        ok(libc::sched_setaffinity(0, size_of_val(&set), &raw const set), "sched_setaffinity");
     }
 }
 
 /// A number that children forked from now on share with us.
 pub(crate) fn shared_counter() -> &'static AtomicU32 {
-    let (access, kind) = (
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-    );
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping of zeros, never unmapped, aligned to a page, only ever used as this atomic.
     unsafe {
         let page = libc::mmap(std::ptr::null_mut(), size_of::<AtomicU32>(), access, kind, -1, 0);
@@ -187,11 +158,7 @@ pub(crate) fn shared_counter() -> &'static AtomicU32 {
 pub(crate) fn enter_new(namespaces: i32) -> io::Result<()> {
     // SAFETY: takes and returns integers only.
     let left = unsafe { libc::unshare(namespaces) };
-    if left < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if left < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Runs `body` on a thread that has entered new namespaces, which end with it.
@@ -220,6 +187,11 @@ pub(crate) fn in_host_pid_namespace() -> bool {
     namespace("pid") == 0xEFFF_FFFC
 }
 
+/// Whether the kernel is locked down so far that not even root may read its memory, kernel_lockdown(7).
+pub(crate) fn confidential() -> bool {
+    std::fs::read_to_string("/sys/kernel/security/lockdown").is_ok_and(|modes| modes.contains("[confidentiality]"))
+}
+
 /// For `pre_exec`: the program does not outlive the thread that started it.
 pub(crate) fn die_with_parent() -> io::Result<()> {
     // SAFETY: takes and returns integers only.
@@ -239,11 +211,7 @@ pub(crate) fn await_exit(pid: i32, limit: Duration) -> bool {
         let fd = ok(libc::syscall(libc::SYS_pidfd_open, pid, 0), "pidfd_open");
         OwnedFd::from_raw_fd(i32::try_from(fd).unwrap())
     };
-    let mut poll = libc::pollfd {
-        fd: pidfd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let mut poll = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid pollfd.
     unsafe { libc::poll(&raw mut poll, 1, i32::try_from(limit.as_millis()).unwrap()) == 1 }
 }
@@ -328,12 +296,7 @@ pub(crate) fn bpf_program_exists(id: u32) -> bool {
     let attributes = [id, 0, 0, 0];
     // SAFETY: `attributes` is valid for its size; the result is checked and owned by nobody else.
     unsafe {
-        let fd = libc::syscall(
-            libc::SYS_bpf,
-            PROG_GET_FD_BY_ID,
-            attributes.as_ptr(),
-            size_of_val(&attributes),
-        );
+        let fd = libc::syscall(libc::SYS_bpf, PROG_GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes));
         if let Ok(fd @ 0..) = i32::try_from(fd) {
             drop(OwnedFd::from_raw_fd(fd));
             return true;

@@ -1,6 +1,6 @@
 //! Lines against what Tracee's own encoder writes, and against hostile names.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use msgget_trace_ebpf::{Call as Record, NOT_EXECUTED, Offsets};
 use proptest::prelude::*;
@@ -9,7 +9,9 @@ use serde_json::Value as Parsed;
 use super::*;
 use crate::{
     detect::Engine,
+    enrich::{Place, cgroup::CgroupPath, container::Container},
     event::{
+        Image,
         decode::Decoder,
         sample::{self, call, call_of, decoder, record},
     },
@@ -21,15 +23,20 @@ fn json() -> Json {
         id: Some("0123456789abcdef0123456789abcdef".into()),
         boot_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
     };
-    Json {
-        host,
-        clock: Clock::fixed(1_785_589_000_000_000_000),
-    }
+    Json { host, clock: Clock::fixed(1_785_589_000_000_000_000), rung: Rung::TpBtf }
+}
+
+/// In a container of a pod, as a user with a name.
+fn who() -> Who<'static> {
+    let path = b"/kubepods.slice/kubepods-pod01234567_89ab_cdef_0123_456789abcdef.slice/cri-containerd-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope";
+    let container = Container::from_path(path).map(Arc::new);
+    let place = Place { cgroup: Ok(CgroupPath { bytes: path[..].into(), whole: true }), container };
+    Who { place, user: Some(b"alice"), effective_user: Some(b"root"), group: None, effective_group: None }
 }
 
 fn line(call: &Call) -> String {
     let mut out = Vec::new();
-    json().call(call, Engine::new().observe(call).tags, 1, &mut out);
+    json().call(call, &who(), Engine::new().observe(call).tags, 1, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -47,24 +54,18 @@ fn golden_lines() {
     golden("failed", &line(&call_of(4096, &record())));
     golden("created", &line(&call(4272, 0, 0, 0o600, 32_769)));
     golden("ambiguous", &line(&call(4448, 0, -559_038_737, 0o1666, 0)));
-    golden(
-        "not_executed",
-        &line(&call_of(
-            4624,
-            &Record {
-                pairing: NOT_EXECUTED,
-                enter_ns: 0,
-                ret: 68,
-                ..record()
-            },
-        )),
-    );
+    golden("not_executed", &line(&call_of(4624, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret: 68, ..record() })));
+    let mut named = call_of(4800, &record());
+    named.image = Some(Arc::new(sample::image()));
+    let shell = Image { path: Some(b"/bin/\"sh\"\xff\n".to_vec()), ..sample::image() };
+    named.parent_image = Some(Arc::new(shell));
+    golden("named", &line(&named));
     let mut engine = Engine::new();
     engine.observe(&call(4096, 0, 42, 0, -2));
     let create = call(4272, 10_000, 42, 0o1600, 0);
     let verdict = engine.observe(&create);
     let mut out = Vec::new();
-    json().finding(&verdict.findings[0], verdict.tags, 3, &mut out);
+    json().finding(&verdict.findings[0], &who(), verdict.tags, 3, &mut out);
     golden("check_then_create", &String::from_utf8(out).unwrap());
 }
 
@@ -110,28 +111,18 @@ fn starts_as_tracees_event_does() {
 
     let event: Parsed = serde_json::from_str(&text).unwrap();
     assert_eq!(event["eventId"], "68");
-    assert_eq!(
-        event["args"][1],
-        serde_json::json!({"name": "msgflg", "type": "int32", "value": 0})
-    );
+    assert_eq!(event["args"][1], serde_json::json!({"name": "msgflg", "type": "int32", "value": 0}));
     assert_eq!(event["hostName"], "billing-7c9f6d5", "15 characters");
-    assert_eq!(event["container"], serde_json::json!({}));
+    assert_eq!(event["container"]["id"], event["containerId"]);
+    assert_eq!(event["kubernetes"], serde_json::json!({"podUID": "01234567-89ab-cdef-0123-456789abcdef"}));
     assert!(event["stackAddresses"].is_null() && event.get("metadata").is_none());
 }
 
 #[test]
 fn what_this_kernel_lacks_is_left_out() {
-    let decoder = Decoder {
-        offsets: Offsets::NONE,
-        ..decoder()
-    };
-    let raw = Record {
-        pid_ns: 0,
-        ns_pid: 0,
-        ns_tid: 0,
-        ..record()
-    };
-    let event: Parsed = serde_json::from_str(&line(&decoder.decode(0, raw.as_bytes()).unwrap())).unwrap();
+    let decoder = Decoder { offsets: Offsets::NONE, ..decoder() };
+    let raw = Record { pid_ns: 0, ns_pid: 0, ns_tid: 0, ..record() };
+    let event: Parsed = serde_json::from_str(&line(&decoder.call(0, raw.as_bytes()).unwrap())).unwrap();
     for name in [
         "threadStartTime",
         "processId",
@@ -150,16 +141,23 @@ fn what_this_kernel_lacks_is_left_out() {
 }
 
 #[test]
+fn what_was_cut_says_so() {
+    let mut call = call_of(0, &record());
+    let cut = Image { path: Some(b"b/c".to_vec()), path_cut: true, arguments_cut: true, ..sample::image() };
+    call.image = Some(Arc::new(cut));
+    let event: Parsed = serde_json::from_str(&line(&call)).unwrap();
+    assert_eq!((&event["executable"]["path"], &event["executablePathCut"]), (&"b/c".into(), &true.into()));
+    assert_eq!(event["commandLineCut"], true);
+    call.image = Some(Arc::new(Image { arguments: None, ..sample::image() }));
+    let event: Parsed = serde_json::from_str(&line(&call)).unwrap();
+    assert!(event.get("commandLine").is_none() && event.get("commandLineCut").is_none(), "{event}");
+}
+
+#[test]
 fn unnamed_flags_keep_their_bits() {
     let event: Parsed = serde_json::from_str(&line(&call(0, 0, 1, -1, -2))).unwrap();
-    assert_eq!(
-        event["flags"],
-        serde_json::json!(["IPC_CREAT", "IPC_EXCL", "IPC_NOWAIT", "0xfffff000"])
-    );
-    assert_eq!(
-        (&event["mode"], &event["keyHex"]),
-        (&"0777".into(), &"0x00000001".into())
-    );
+    assert_eq!(event["flags"], serde_json::json!(["IPC_CREAT", "IPC_EXCL", "IPC_NOWAIT", "0xfffff000"]));
+    assert_eq!((&event["mode"], &event["keyHex"]), (&"0777".into(), &"0x00000001".into()));
 }
 
 proptest! {
@@ -171,7 +169,7 @@ proptest! {
         let text = line(&call);
         prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
         let event: Parsed = serde_json::from_str(&text).unwrap();
-        let shown = crate::encode::Escaped(crate::event::before_nul(&raw.comm)).to_string();
+        let shown = Escaped(crate::event::before_nul(&raw.comm)).to_string();
         prop_assert_eq!(event["processName"].as_str(), Some(shown.as_str()));
         prop_assert_eq!(event["args"][0]["value"].as_i64(), Some(i64::from(key)));
         prop_assert_eq!(event["returnValue"].as_i64(), Some(ret));

@@ -8,8 +8,8 @@ use super::Shown;
 use crate::{
     detect::Finding,
     encode::{Escaped, entity_id},
-    enrich::Clock,
-    event::{BootTime, Call, CallId, Ids, before_nul},
+    enrich::{Clock, Who},
+    event::{Abi, BootTime, Call, CallId, Ids, before_nul},
 };
 
 /// Characters of the node name that Tracee shows.
@@ -40,12 +40,12 @@ pub(super) struct Tracee<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pid_namespace: Option<u32>,
     process_name: Escaped<'a>,
-    executable: Executable,
+    executable: Executable<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host_name: Option<Escaped<'a>>,
-    container_id: &'static str,
-    container: Empty,
-    kubernetes: Empty,
+    container_id: &'a str,
+    container: ContainerFacts<'a>,
+    kubernetes: Kubernetes<'a>,
     event_id: Shown<u32>,
     event_name: &'static str,
     args_num: usize,
@@ -66,9 +66,18 @@ pub(super) struct Tracee<'a> {
 
 impl<'a> Tracee<'a> {
     /// The event `name` in the context of `call`, still without arguments.
-    pub(super) fn new(call: &'a Call, clock: &Clock, id: u32, name: &'static str, result: i64) -> Self {
+    pub(super) fn new(
+        call: &'a Call,
+        who: &'a Who<'_>,
+        clock: &Clock,
+        id: u32,
+        name: &'static str,
+        result: i64,
+    ) -> Self {
         let entity = |id, started: Option<BootTime>| Some(entity_id(id, clock.wall_at_start(started?)));
         let Ids { pid, tid, ppid } = call.host;
+        let container = who.place.container.as_deref();
+        let path = call.image.as_ref().and_then(|image| image.path.as_deref());
         Self {
             timestamp: clock.wall(call.timestamp()),
             thread_start_time: call.thread_started.map(|start| clock.wall(start)),
@@ -84,24 +93,18 @@ impl<'a> Tracee<'a> {
             mount_namespace: call.mnt_ns,
             pid_namespace: call.pid_ns,
             process_name: Escaped(before_nul(&call.comm)),
-            executable: Executable { path: "" },
-            host_name: call
-                .nodename
-                .as_ref()
-                .map(|name| Escaped(before_nul(&name[..HOST_NAME_LEN]))),
-            container_id: "",
-            container: Empty {},
-            kubernetes: Empty {},
+            executable: Executable { path: Escaped(path.unwrap_or_default()) },
+            host_name: call.nodename.as_ref().map(|name| Escaped(before_nul(&name[..HOST_NAME_LEN]))),
+            container_id: container.map_or("", |container| &container.id),
+            container: ContainerFacts { id: container.map(|container| &*container.id) },
+            kubernetes: Kubernetes { pod_uid: container.and_then(|container| container.pod_uid.as_deref()) },
             event_id: Shown(id),
             event_name: name,
             args_num: 0,
             return_value: result,
             syscall: "msgget",
             stack_addresses: None,
-            context_flags: ContextFlags {
-                container_started: false,
-                is_compat: false,
-            },
+            context_flags: ContextFlags { container_started: false, is_compat: call.door.abi == Abi::I386 },
             thread_entity_id: entity(tid, call.thread_started),
             process_entity_id: entity(pid, call.process_started),
             parent_entity_id: entity(ppid, call.parent_started),
@@ -124,15 +127,25 @@ impl<'a> Tracee<'a> {
     }
 }
 
-/// Empty until paths are known; Tracee's default, too.
+/// Empty where the path is not known, as in Tracee.
 #[derive(Serialize)]
-struct Executable {
-    path: &'static str,
+struct Executable<'a> {
+    path: Escaped<'a>,
 }
 
-/// Go writes a structure whose fields are all left out as `{}`.
+/// Go writes a structure whose fields are all left out as `{}`; name and image are not known here.
 #[derive(Serialize)]
-struct Empty {}
+struct ContainerFacts<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+}
+
+/// What a cgroup path tells of a pod.
+#[derive(Serialize)]
+struct Kubernetes<'a> {
+    #[serde(rename = "podUID", skip_serializing_if = "Option::is_none")]
+    pod_uid: Option<&'a str>,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

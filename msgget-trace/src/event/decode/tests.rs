@@ -1,6 +1,8 @@
 //! Decode against records that are right, wrong, and random.
 
-use msgget_trace_ebpf::{ABSENT, Call as Record, EVICTED, Header, KIND_CALL, NOT_EXECUTED, Offsets, PAIRED};
+use msgget_trace_ebpf::{
+    ABSENT, Call as Record, EVICTED, Header, KIND_CALL, KIND_CONTEXT, NOT_EXECUTED, Offsets, PAIRED,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -13,33 +15,13 @@ fn every_field_arrives() {
     assert_eq!(call.id.to_string(), "00000000-0000-0000-0000-000000000007-4096");
     assert_eq!((call.key, call.flags, call.result), (42, MsgFlags(0), -2));
     assert_eq!(call.outcome, Outcome::Failed(Errno::ENOENT));
-    assert_eq!(
-        (call.entered, call.left),
-        (Some(BootTime(raw.enter_ns)), BootTime(raw.exit_ns))
-    );
-    assert_eq!(
-        call.host,
-        Ids {
-            pid: 41_237,
-            tid: 41_238,
-            ppid: 40_980
-        }
-    );
-    assert_eq!(
-        call.namespaced,
-        Some(Ids {
-            pid: 17,
-            tid: 18,
-            ppid: 1
-        })
-    );
+    assert_eq!((call.entered, call.left), (Some(BootTime(raw.enter_ns)), BootTime(raw.exit_ns)));
+    assert_eq!(call.host, Ids { pid: 41_237, tid: 41_238, ppid: 40_980 });
+    assert_eq!(call.namespaced, Some(Ids { pid: 17, tid: 18, ppid: 1 }));
     assert_eq!(call.thread_started, Some(BootTime(90 * SECOND)));
     assert_eq!(call.process_started, Some(BootTime(80 * SECOND)));
     assert_eq!(call.parent_started, Some(BootTime(70 * SECOND)));
-    assert_eq!(
-        [call.uid, call.euid, call.gid, call.egid],
-        [Some(1000), Some(0), Some(1001), Some(1002)]
-    );
+    assert_eq!([call.uid, call.euid, call.gid, call.egid], [Some(1000), Some(0), Some(1001), Some(1002)]);
     assert_eq!(
         [call.mnt_ns, call.pid_ns, call.ipc_ns],
         [Some(4_026_533_170), Some(4_026_533_171), Some(4_026_533_172)]
@@ -50,18 +32,7 @@ fn every_field_arrives() {
 
 #[test]
 fn flags_and_result_decide_the_outcome() {
-    let outcome = |key, msgflg, ret| {
-        call_of(
-            0,
-            &Record {
-                key,
-                msgflg,
-                ret,
-                ..record()
-            },
-        )
-        .outcome
-    };
+    let outcome = |key, msgflg, ret| call_of(0, &Record { key, msgflg, ret, ..record() }).outcome;
     assert_eq!(outcome(0, 0, 5), Outcome::Created);
     assert_eq!(outcome(0, 0o3000, 5), Outcome::Created);
     assert_eq!(outcome(1, 0o3600, 5), Outcome::Created);
@@ -77,37 +48,16 @@ fn flags_and_result_decide_the_outcome() {
 fn an_answer_that_is_not_the_kernels_is_no_result() {
     // SECCOMP_RET_TRAP leaves the number of the call, a supervisor leaves what it likes.
     for ret in [68, 777, -38, -512] {
-        let call = call_of(
-            0,
-            &Record {
-                pairing: NOT_EXECUTED,
-                enter_ns: 0,
-                ret,
-                ..record()
-            },
-        );
-        assert_eq!(
-            (call.outcome, call.errno(), call.executed()),
-            (Outcome::NotExecuted, None, false)
-        );
+        let call = call_of(0, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret, ..record() });
+        assert_eq!((call.outcome, call.errno(), call.executed()), (Outcome::NotExecuted, None, false));
         assert_eq!((call.entered, call.timestamp()), (None, call.left));
     }
 }
 
 #[test]
 fn an_evicted_enter_hides_nothing() {
-    let call = call_of(
-        0,
-        &Record {
-            pairing: EVICTED,
-            enter_ns: 0,
-            ..record()
-        },
-    );
-    assert_eq!(
-        (call.outcome, call.executed(), call.errno()),
-        (Outcome::Unpaired, true, Some(Errno::ENOENT))
-    );
+    let call = call_of(0, &Record { pairing: EVICTED, enter_ns: 0, ..record() });
+    assert_eq!((call.outcome, call.executed(), call.errno()), (Outcome::Unpaired, true, Some(Errno::ENOENT)));
 }
 
 #[test]
@@ -115,117 +65,40 @@ fn doubt_near_attaching_and_detaching() {
     let mut decoder = decoder();
     let mut outcome = |exit_ns, detached: Option<u64>| {
         decoder.detached = detached.map(BootTime);
-        let record = Record {
-            pairing: NOT_EXECUTED,
-            enter_ns: 0,
-            exit_ns,
-            ..record()
-        };
-        decoder.decode(0, record.as_bytes()).unwrap().outcome
+        let record = Record { pairing: NOT_EXECUTED, enter_ns: 0, exit_ns, ..record() };
+        decoder.call(0, record.as_bytes()).unwrap().outcome
     };
     assert_eq!(outcome(101 * SECOND - 1, None), Outcome::Unpaired);
     assert_eq!(outcome(101 * SECOND, None), Outcome::NotExecuted);
     assert_eq!(outcome(200 * SECOND, Some(200 * SECOND)), Outcome::Unpaired);
     assert_eq!(outcome(200 * SECOND - 1, Some(200 * SECOND)), Outcome::NotExecuted);
     // A thread that was started after attaching cannot have been inside a call then.
-    let young = Record {
-        pairing: NOT_EXECUTED,
-        enter_ns: 0,
-        thread_start_ns: 100 * SECOND + 1,
-        ..record()
-    };
-    let young = Record {
-        exit_ns: 100 * SECOND + 2,
-        ..young
-    };
+    let young = Record { pairing: NOT_EXECUTED, enter_ns: 0, thread_start_ns: 100 * SECOND + 1, ..record() };
+    let young = Record { exit_ns: 100 * SECOND + 2, ..young };
     assert_eq!(call_of(0, &young).outcome, Outcome::NotExecuted);
 }
 
 #[test]
 fn what_this_kernel_lacks_is_absent() {
-    let decoder = Decoder {
-        offsets: Offsets::NONE,
-        ..decoder()
-    };
-    let raw = Record {
-        pid_ns: 0,
-        ns_pid: 0,
-        ns_tid: 0,
-        ..record()
-    };
-    let call = decoder.decode(0, raw.as_bytes()).unwrap();
-    assert_eq!(
-        [
-            call.uid,
-            call.euid,
-            call.gid,
-            call.egid,
-            call.mnt_ns,
-            call.pid_ns,
-            call.ipc_ns
-        ],
-        [None; 7]
-    );
-    assert_eq!(
-        [call.thread_started, call.process_started, call.parent_started],
-        [None; 3]
-    );
+    let decoder = Decoder { offsets: Offsets::NONE, ..decoder() };
+    let raw = Record { pid_ns: 0, ns_pid: 0, ns_tid: 0, ..record() };
+    let call = decoder.call(0, raw.as_bytes()).unwrap();
+    assert_eq!([call.uid, call.euid, call.gid, call.egid, call.mnt_ns, call.pid_ns, call.ipc_ns], [None; 7]);
+    assert_eq!([call.thread_started, call.process_started, call.parent_started], [None; 3]);
     assert_eq!((call.namespaced, call.nodename), (None, None));
 }
 
 #[test]
 fn what_the_program_never_writes_is_refused() {
     let cases: [(&str, Record); 8] = [
-        (
-            "pairing",
-            Record {
-                pairing: EVICTED + 1,
-                ..record()
-            },
-        ),
-        (
-            "reserved",
-            Record {
-                reserved: 1,
-                ..record()
-            },
-        ),
-        (
-            "enter_ns",
-            Record {
-                enter_ns: 0,
-                ..record()
-            },
-        ),
-        (
-            "enter_ns",
-            Record {
-                enter_ns: record().exit_ns + 1,
-                ..record()
-            },
-        ),
-        (
-            "enter_ns",
-            Record {
-                pairing: NOT_EXECUTED,
-                ..record()
-            },
-        ),
+        ("pairing", Record { pairing: EVICTED + 1, ..record() }),
+        ("reserved", Record { reserved: 1, ..record() }),
+        ("enter_ns", Record { enter_ns: 0, ..record() }),
+        ("enter_ns", Record { enter_ns: record().exit_ns + 1, ..record() }),
+        ("enter_ns", Record { pairing: NOT_EXECUTED, ..record() }),
         ("tid", Record { tid: 0, ..record() }),
-        (
-            "comm",
-            Record {
-                comm: [b'x'; 16],
-                ..record()
-            },
-        ),
-        (
-            "ret",
-            Record {
-                ret: 1 << 40,
-                ..record()
-            },
-        ),
+        ("comm", Record { comm: [b'x'; 16], ..record() }),
+        ("ret", Record { ret: 1 << 40, ..record() }),
     ];
     for (wanted, record) in cases {
         match decoder().decode(0, record.as_bytes()) {
@@ -239,35 +112,16 @@ fn what_the_program_never_writes_is_refused() {
 fn other_versions_kinds_and_lengths_are_refused() {
     let Header { version, kind, size } = Record::HEADER;
     for header in [
-        Header {
-            version: version + 1,
-            ..Record::HEADER
-        },
-        Header {
-            kind: KIND_CALL + 1,
-            ..Record::HEADER
-        },
-        Header {
-            size: size + 8,
-            ..Record::HEADER
-        },
+        Header { version: version + 1, ..Record::HEADER },
+        Header { kind: KIND_CONTEXT + 1, ..Record::HEADER },
+        Header { size: size + 8, ..Record::HEADER },
     ] {
         let refused = decoder().decode(0, Record { header, ..record() }.as_bytes());
-        assert_eq!(
-            refused,
-            Err(Malformed::Header {
-                version: header.version,
-                kind: header.kind,
-                size: header.size
-            })
-        );
+        assert_eq!(refused, Err(Malformed::Header { version: header.version, kind: header.kind, size: header.size }));
     }
     let bytes = record();
     let bytes = bytes.as_bytes();
-    assert_eq!(
-        decoder().decode(0, &bytes[1..]),
-        Err(Malformed::Length(bytes.len() - 1))
-    );
+    assert_eq!(decoder().decode(0, &bytes[1..]), Err(Malformed::Length(bytes.len() - 1)));
     assert_eq!(decoder().decode(0, &[]), Err(Malformed::Length(0)));
     assert_eq!(kind, KIND_CALL);
 }
@@ -286,7 +140,7 @@ proptest! {
         for (at, byte) in damage {
             damaged[at] = byte;
         }
-        if let Ok(call) = decoder().decode(0, &damaged) {
+        if let Ok(Decoded::Call(call)) = decoder().decode(0, &damaged) {
             prop_assert!(call.host.tid != 0 && call.entered.is_none_or(|entered| entered <= call.left));
         }
     }

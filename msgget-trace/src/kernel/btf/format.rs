@@ -48,12 +48,7 @@ pub(super) struct Record {
 
 impl Record {
     fn read(bytes: &[u8], at: u32) -> Option<Self> {
-        words(bytes, at).map(|[name_off, info, size_or_type]| Self {
-            at,
-            name_off,
-            info,
-            size_or_type,
-        })
+        words(bytes, at).map(|[name_off, info, size_or_type]| Self { at, name_off, info, size_or_type })
     }
 
     /// `BTF_KIND_*`. Before Linux 7.1, kind had five bits and vlen sixteen; the bits between had to be zero.
@@ -139,9 +134,8 @@ impl<'a> Types<'a> {
         if strings.first() != Some(&0) || strings.last() != Some(&0) {
             return Err(malformed(strings_at, "strings not enclosed by NUL"));
         }
-        let [layout_off, layout_len] = words(bytes, HEADER_LEN)
-            .filter(|_| header_len >= HEADER_LEN_WITH_LAYOUT)
-            .unwrap_or_default();
+        let [layout_off, layout_len] =
+            words(bytes, HEADER_LEN).filter(|_| header_len >= HEADER_LEN_WITH_LAYOUT).unwrap_or_default();
         let (_, _, layout) = section(layout_off, layout_len).ok_or(malformed(24, "layout lies outside the bytes"))?;
 
         let mut index = Vec::new();

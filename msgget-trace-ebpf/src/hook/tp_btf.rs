@@ -1,0 +1,45 @@
+//! The `tp_btf` rung: `sys_enter` and `sys_exit` of every system call go in, the edges of each `msgget` come out, by
+//! whichever door it came.
+//!
+//! What is not `msgget` pays for a comparison or four, so the number is looked at first and nothing else is touched.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+use crate::{
+    door::{self, Door, IPC_32, MSGGET_32, MSGGET_64, MSGGET_X32},
+    hook::{entered, left},
+    task::{Object, Task},
+};
+
+/// True for the numbers that may be a `msgget`, in one ABI or another.
+#[inline(always)]
+fn candidate(number: u64) -> bool {
+    number == MSGGET_64 || number == IPC_32 || number == MSGGET_32 || number == MSGGET_X32
+}
+
+/// `sys_enter(struct pt_regs *regs, long id)`.
+#[btf_tracepoint(function = "sys_enter")]
+fn any_enter(ctx: BtfTracePointContext) -> i32 {
+    let number: u64 = ctx.arg(1);
+    if candidate(number) {
+        let task = Task::current();
+        if let Some(door) = Door::find(task, Object::new(ctx.arg(0)), number) {
+            entered(&ctx, task, door.key, door.msgflg);
+        }
+    }
+    0
+}
+
+/// `sys_exit(struct pt_regs *regs, long ret)`.
+#[btf_tracepoint(function = "sys_exit")]
+fn any_exit(ctx: BtfTracePointContext) -> i32 {
+    let regs = Object::new(ctx.arg(0));
+    let number = door::number(regs);
+    if candidate(number) {
+        let task = Task::current();
+        if let Some(door) = Door::find(task, regs, number) {
+            left(&ctx, task, &door, ctx.arg(1));
+        }
+    }
+    0
+}

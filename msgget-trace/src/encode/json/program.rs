@@ -1,0 +1,61 @@
+//! The part of a line that says which program made the call: its image and its parent's go in, our fields come out.
+
+use std::fmt::{self, Display};
+
+use serde::{Serialize, Serializer};
+
+use super::Shown;
+use crate::{
+    encode::Escaped,
+    event::{Call, Device, Image},
+};
+
+/// Ours, on every line; the path itself is Tracee's `executable`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Program<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executable_inode: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executable_device: Option<Shown<Device>>,
+    /// True, or absent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    executable_path_cut: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_line: Option<CommandLine<'a>>,
+    /// True, or absent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    command_line_cut: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_executable: Option<Escaped<'a>>,
+}
+
+impl<'a> Program<'a> {
+    pub(super) fn new(call: &'a Call) -> Self {
+        let image = call.image.as_deref();
+        let parent = call.parent_image.as_deref();
+        Self {
+            executable_inode: image.and_then(|image| image.inode),
+            executable_device: image.and_then(|image| image.device).map(Shown),
+            executable_path_cut: image.is_some_and(|image| image.path_cut),
+            command_line: image.filter(|image| image.arguments().is_some()).map(CommandLine),
+            command_line_cut: image.is_some_and(|image| image.arguments_cut),
+            parent_executable: parent.and_then(|image| image.path.as_deref()).map(Escaped),
+        }
+    }
+}
+
+/// A list of arguments.
+struct CommandLine<'a>(&'a Image);
+
+impl Serialize for CommandLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.arguments().into_iter().flatten().map(Escaped))
+    }
+}
+
+impl Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}

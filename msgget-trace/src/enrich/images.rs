@@ -1,0 +1,100 @@
+//! Which program made a call: images go in as the kernel announces them, calls go in bare and come out with theirs.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use lru::LruCache;
+
+use crate::event::{BootTime, Call, Image, ImageId};
+
+/// Processes remembered. The kernel side announces an image once, so it must be the first to forget: it remembers half as
+/// many, and like us the latest used.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(2 * msgget_trace_ebpf::IMAGES as usize).unwrap();
+
+/// The latest image of each process, by process id.
+///
+/// Only the latest, so that a process that runs one program after another displaces nobody but itself.
+#[derive(Debug)]
+pub struct Images(LruCache<u32, Arc<Image>>);
+
+impl Default for Images {
+    fn default() -> Self {
+        Self(LruCache::new(CAPACITY))
+    }
+}
+
+impl Images {
+    /// Takes note of an image.
+    pub fn remember(&mut self, mut image: Image) {
+        // As somebody's parent it is announced without a command line; what is known already stays.
+        if image.arguments.is_none()
+            && let Some(known) = self.find(image.id)
+        {
+            image.arguments.clone_from(&known.arguments);
+            image.arguments_cut = known.arguments_cut;
+        }
+        self.0.put(image.id.pid, Arc::new(image));
+    }
+
+    /// Says on `call` which programs its process and its parent run. To be asked in the order of the ring.
+    pub fn attach(&mut self, call: &mut Call) {
+        let mut find = |pid, started: Option<BootTime>, exec_id: Option<u64>| {
+            self.find(ImageId { pid, started: started?, exec_id: exec_id? })
+        };
+        call.image = find(call.host.pid, call.process_started, call.exec_id);
+        call.parent_image = find(call.host.ppid, call.parent_started, call.parent_exec_id);
+    }
+
+    fn find(&mut self, id: ImageId) -> Option<Arc<Image>> {
+        self.0.get(&id.pid).filter(|image| image.id == id).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::sample::{call, image};
+
+    fn named(exec_id: u64, arguments: Option<&[u8]>) -> Image {
+        let id = ImageId { exec_id, ..image().id };
+        Image { id, path: Some(format!("/{exec_id}").into()), arguments: arguments.map(<[u8]>::to_vec), ..image() }
+    }
+
+    fn attached(images: &mut Images, exec_id: u64) -> Option<Arc<Image>> {
+        let mut call = call(0, 0, 1, 0, -2);
+        call.exec_id = Some(exec_id);
+        images.attach(&mut call);
+        call.image
+    }
+
+    #[test]
+    fn a_call_gets_the_image_it_was_made_by() {
+        let mut images = Images::default();
+        images.remember(named(3, None));
+        assert_eq!(attached(&mut images, 3).unwrap().path.as_deref(), Some(&b"/3"[..]));
+        assert_eq!(attached(&mut images, 4), None);
+        images.remember(named(4, None));
+        assert_eq!(attached(&mut images, 4).unwrap().path.as_deref(), Some(&b"/4"[..]));
+        assert_eq!(attached(&mut images, 3), None);
+    }
+
+    #[test]
+    fn a_command_line_is_not_forgotten() {
+        let mut images = Images::default();
+        images.remember(named(3, Some(b"a\0")));
+        images.remember(named(3, None));
+        assert_eq!(attached(&mut images, 3).unwrap().arguments.as_deref(), Some(&b"a\0"[..]));
+        images.remember(named(4, None));
+        assert_eq!(attached(&mut images, 4).unwrap().arguments, None);
+    }
+
+    #[test]
+    fn the_oldest_goes_first() {
+        let mut images = Images::default();
+        images.remember(named(3, None));
+        for pid in 100_000..100_000 + CAPACITY.get() as u32 {
+            images.remember(Image { id: ImageId { pid, ..image().id }, ..image() });
+        }
+        assert_eq!(attached(&mut images, 3), None);
+        assert_eq!(images.0.len(), CAPACITY.get());
+    }
+}

@@ -1,0 +1,116 @@
+//! Every way into `msgget`: each is made with known arguments, and the line must say by which door it came; or the start
+//! record must say that the hooks in use are blind to it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
+#![cfg(target_arch = "x86_64")]
+
+mod common;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+
+use common::{Line, run, sys};
+use libc::{IPC_CREAT, IPC_EXCL};
+
+/// `int 0x80` from this 64-bit code.
+fn int80(number: i32, [bx, cx, dx]: [i32; 3]) -> i32 {
+    let result: i32;
+    // SAFETY: the calls made here take numbers only; rbx, which the compiler keeps for itself, is put back.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {bx}", "int 0x80", "xchg rbx, {bx}",
+            bx = inout(reg) i64::from(bx) => _,
+            inlateout("eax") number => result, in("ecx") cx, in("edx") dx,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    result
+}
+
+const MSGGET: i32 = 399;
+const IPC: i32 = 117;
+const IPC_MSGGET: i32 = 13;
+
+/// What a line says of its door.
+fn door(line: &Line) -> (&str, &str, i64, Option<i64>, bool) {
+    let compat = line["contextFlags"]["isCompat"].as_bool().unwrap();
+    (line.text("abi"), line.text("entry"), line.int("syscallNumber"), line["ipcCall"].as_i64(), compat)
+}
+
+/// A static i386 program of a few instructions that calls `msgget(key, 0)` by `int 0x80` and ends.
+///
+/// System V ABI, Intel386 supplement: an ELF header, one program header, and the code behind them.
+fn i386_program(key: u32) -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const CODE: u32 = BASE + 52 + 32;
+    let mut code = vec![0xb8];
+    code.extend(399u32.to_le_bytes()); // mov eax, 399
+    code.push(0xbb);
+    code.extend(key.to_le_bytes()); // mov ebx, key
+    code.extend([0x31, 0xc9, 0xcd, 0x80]); // xor ecx, ecx; int 0x80
+    code.extend([0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80]); // mov eax, 1; xor ebx, ebx; int 0x80: exit(0)
+    let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let half = |elf: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|value| elf.extend(value.to_le_bytes()));
+    let word = |elf: &mut Vec<u8>, values: &[u32]| values.iter().for_each(|value| elf.extend(value.to_le_bytes()));
+    half(&mut elf, &[2, 3]); // ET_EXEC, EM_386
+    word(&mut elf, &[1, CODE, 52, 0, 0]);
+    half(&mut elf, &[52, 32, 1, 0, 0, 0]);
+    let size = 52 + 32 + code.len() as u32;
+    word(&mut elf, &[1, 0, BASE, BASE, size, size, 5, 0x1000]); // PT_LOAD, readable and executable
+    elf.extend(code);
+    elf
+}
+
+#[test]
+fn every_door_is_seen_or_its_blindness_declared() {
+    live!(60);
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("i386");
+    fs::write(&program, i386_program(0x3860)).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let daemon = run(&[]);
+    let flags = IPC_CREAT | IPC_EXCL | 0o640;
+    let (tid, child, answered, id) = sys::private_ipc(|| {
+        sys::msgget_only(0x6464, 0);
+        let answered = int80(MSGGET, [0x3990, 0, 0]) == -libc::ENOENT;
+        let mut id = -1;
+        let mut child = 0;
+        if answered {
+            id = int80(IPC, [IPC_MSGGET, 0x1170, flags]);
+            int80(IPC, [IPC_MSGGET | 7 << 16, 0x1171, 0]);
+            // Another call of the multiplexer (MSGCTL, IPC_STAT on no address) is not ours.
+            int80(IPC, [14, id, 2]);
+            let mut real = Command::new(&program).spawn().unwrap();
+            child = real.id().cast_signed();
+            assert!(real.wait().unwrap().success());
+        }
+        (sys::thread_id(), child, answered, id)
+    });
+    if !answered {
+        skip!("this kernel does not answer to int 0x80");
+    }
+    assert!(id >= 0);
+    let report = daemon.stop();
+    let (lines, start) = (report.balanced(), report.start());
+    let by = |tid| -> Vec<_> { lines.iter().filter(|line| line.by_thread(tid)).collect() };
+
+    let ours = by(tid);
+    assert_eq!(door(ours[0]), ("x86_64", "syscall", 68, None, false));
+    if start["hook"] == "tracepoint" {
+        assert_eq!(ours.len(), 1, "it claims to be blind to the others");
+        assert!(start["coverageGap"].as_str().unwrap().contains("int 0x80"), "{start}");
+        return;
+    }
+    assert_eq!(start["int80Proved"], true);
+    let results: Vec<_> = ours.iter().map(|line| line.result()).collect();
+    let enoent = i64::from(-libc::ENOENT);
+    assert_eq!(
+        results,
+        [(0x6464, 0, enoent), (0x3990, 0, enoent), (0x1170, flags.into(), id.into()), (0x1171, 0, enoent)]
+    );
+    assert_eq!(door(ours[1]), ("i386", "int80_64bit", 399, None, true));
+    assert_eq!(door(ours[2]), ("i386", "int80_64bit", 117, Some(13), true));
+    assert_eq!(ours[2]["outcome"], "created");
+    assert_eq!(door(ours[3]), ("i386", "int80_64bit", 117, Some(13 | 7 << 16), true));
+    let [real] = by(child)[..] else { panic!("one call of the i386 program: {lines:#?}") };
+    assert_eq!((real.result(), door(real)), ((0x3860, 0, enoent), ("i386", "32bit", 399, None, true)));
+}

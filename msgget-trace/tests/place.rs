@@ -1,0 +1,99 @@
+//! Where a call was made and by whom: a cgroup made here goes in, named as container runtimes name theirs; the line names
+//! cgroup, container and users, also of a process that is gone by then.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::{fs, path::PathBuf};
+
+use common::{
+    run,
+    sys::{self, become_user, msgget},
+};
+
+/// Where cgroup v2 is mounted.
+fn cgroup2() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    mount.split(' ').nth(4).map(PathBuf::from)
+}
+
+/// A cgroup, removed when dropped.
+struct Cgroup(PathBuf);
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_container_is_named_even_when_its_process_is_gone() {
+    live!(60);
+    let Some(mount) = cgroup2() else { skip!("no cgroup2 is mounted") };
+    let id = format!("{:064x}", 0x00c0_ffee_u64 << 20 | u64::from(std::process::id()));
+    let name = format!("docker-{id}.scope");
+    let cgroup = Cgroup(mount.join(&name));
+    fs::create_dir(&cgroup.0).unwrap();
+
+    let daemon = run(&[]);
+    let child = sys::private_ipc(|| {
+        let child = sys::fork(|| {
+            fs::write(cgroup.0.join("cgroup.procs"), "0").unwrap();
+            vec![msgget(21, 0)]
+        });
+        let pid = child.pid;
+        assert_eq!(child.calls().len(), 1);
+        pid
+    });
+    let lines = daemon.stop().balanced();
+    let line = lines.iter().find(|line| line.by_thread(child)).expect("its line");
+    assert_eq!((line.text("containerId"), line.text("containerRuntime")), (&*id, "docker"));
+    assert_eq!(line["container"]["id"], id);
+    assert_eq!(line.text("cgroupPath"), format!("/{name}"));
+}
+
+#[test]
+fn users_have_names() {
+    live!(60);
+    let daemon = run(&[]);
+    // daemon(1) is on every Debian; 4294 is nobody.
+    let calls = sys::private_ipc(|| {
+        sys::fork(|| {
+            become_user([1, 4294], [0, 1]);
+            vec![msgget(22, 0)]
+        })
+        .calls()
+    });
+    let lines = daemon.stop().balanced();
+    let line = lines.iter().find(|line| line.by_thread(calls[0].tid)).expect("its line");
+    let named = |key| line[key].as_str();
+    assert_eq!((named("userName"), named("effectiveUserName")), (Some("daemon"), None));
+    assert_eq!((named("groupName"), named("effectiveGroupName")), (Some("root"), Some("daemon")));
+}
+
+#[test]
+fn an_opened_queue_has_an_owner_on_every_rung() {
+    live!(60);
+    let daemon = run(&[]);
+    // The namespace lives until the line has come.
+    let (tid, id) = sys::private_ipc(|| {
+        let owner = sys::fork(|| {
+            become_user([4001, 4002], [4003, 4004]);
+            vec![msgget(23, libc::IPC_CREAT | libc::IPC_EXCL | 0o640)]
+        });
+        let id = owner.calls()[0].result;
+        sys::msgget_only(23, 0);
+        let tid = sys::thread_id();
+        daemon.stdout.find(|line| line.contains(&format!("\"threadId\":{tid},")));
+        (tid, id)
+    });
+    let lines = daemon.stop().balanced();
+    let line = lines.iter().find(|line| line.by_thread(tid)).expect("its line");
+    assert_eq!((line.text("outcome"), line.int("returnValue")), ("opened", id.into()));
+    let queue = &line["queue"];
+    let ids =
+        ["ownerUserId", "ownerGroupId", "creatorUserId", "creatorGroupId"].map(|key| queue[key].as_i64().unwrap());
+    assert_eq!((ids, queue["mode"].as_str()), ([4002, 4004, 4002, 4004], Some("0640")), "{queue}");
+    assert_eq!(queue.get("ageNs").is_none(), line["hook"] == "fexit", "{queue}");
+}

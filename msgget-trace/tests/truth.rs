@@ -1,0 +1,190 @@
+//! Created or opened, and by whom: processes of different users fight over the same keys in several namespaces and note
+//! down, by an IPC_STAT of their own after each call, what the truth was. No line may contradict it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    fs::{self, File},
+    os::fd::AsRawFd as _,
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use common::{Line, run, sys};
+use libc::IPC_CREAT;
+
+const UIDS: [u32; 4] = [4001, 4002, 4003, 4004];
+const ROUNDS: usize = 2500;
+/// Few keys, so that the processes meet.
+const KEYS: u32 = 3;
+
+/// What a process knows of one of its calls.
+#[derive(Debug, PartialEq)]
+struct Truth {
+    tid: i64,
+    key: i64,
+    id: i64,
+    created: bool,
+    /// Nobody knows when the queue was gone before it could be asked.
+    cuid: Option<u32>,
+}
+
+impl Truth {
+    fn parse(line: &str) -> Self {
+        let [tid, key, id, created, cuid] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let number = |text: &str| text.parse::<i64>().unwrap();
+        let (tid, key, id) = (number(tid), number(key), number(id));
+        Self { tid, key, id, created: created == "true", cuid: cuid.parse().ok() }
+    }
+}
+
+/// A number that depends on `seed` and nothing else (xorshift).
+fn next(seed: &mut u32) -> u32 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 17;
+    *seed ^= *seed << 5;
+    *seed
+}
+
+/// Sets this process's effective user; its real one stays root, so that it can go back.
+fn effective(uid: u32) {
+    // SAFETY: numbers only; u32::MAX leaves an id as it is.
+    assert_eq!(unsafe { libc::setresuid(u32::MAX, uid, u32::MAX) }, 0);
+}
+
+/// Creates, opens and removes as `uid` in one namespace after the other, and writes the truth to `log`.
+fn fight(uid: u32, namespaces: &[File], log: &Path) {
+    let (mut seed, mut text) = (uid, String::new());
+    for round in 0..ROUNDS {
+        if round % 50 == 0 {
+            effective(0);
+            let namespace = &namespaces[(round / 50 + uid as usize) % namespaces.len()];
+            // SAFETY: a descriptor of a namespace.
+            assert_eq!(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWIPC) }, 0);
+            effective(uid);
+        }
+        let mut mine = HashSet::new();
+        for _ in 0..2 {
+            let key = (1 + next(&mut seed) % KEYS).cast_signed();
+            let id = sys::msgget_only(key, IPC_CREAT | 0o666);
+            assert!(id >= 0, "{}", std::io::Error::last_os_error());
+            // SAFETY: zeros are valid, and the kernel fills it in.
+            let mut queue: libc::msqid_ds = unsafe { std::mem::zeroed() };
+            // SAFETY: `queue` is valid for writing.
+            let known = unsafe { libc::msgctl(id, libc::IPC_STAT, &raw mut queue) } == 0;
+            // Only we remove what we created, so if it is gone it was not ours.
+            let ours = known && queue.msg_perm.cuid == uid;
+            let cuid = known.then_some(queue.msg_perm.cuid);
+            let created = ours && mine.insert(id);
+            let cuid = cuid.map_or("-".to_owned(), |cuid| cuid.to_string());
+            writeln!(text, "{} {key} {id} {created} {cuid}", sys::thread_id()).unwrap();
+        }
+        for id in mine {
+            sys::try_remove_queue(id);
+        }
+    }
+    effective(0);
+    fs::write(log, text).unwrap();
+}
+
+/// The lines of one thread must tell the truth; returns how many leave it open.
+fn judge(truths: &[Truth], lines: &[Line], fexit: bool) -> usize {
+    let tid = truths[0].tid;
+    let ours: Vec<_> = lines.iter().filter(|line| line.is_call() && line.by_thread(tid.try_into().unwrap())).collect();
+    assert_eq!(ours.len(), truths.len(), "calls of {tid}");
+    let mut open = 0;
+    for (truth, line) in truths.iter().zip(ours) {
+        let (key, _, id) = line.result();
+        assert_eq!((key, id), (truth.key, truth.id), "{line:?}");
+        match line.text("outcome") {
+            "created" => {
+                assert!(truth.created, "{truth:?} {line:?}");
+                assert_eq!(line["queue"]["creatorUserId"].as_u64().map(|uid| uid as u32), truth.cuid, "{line:?}");
+            }
+            "opened" => {
+                assert!(!truth.created, "{truth:?} {line:?}");
+                let said = line["queue"]["creatorUserId"].as_u64().map(|uid| uid as u32);
+                assert!(said.is_some() || !fexit, "{line:?}");
+                assert!(said.is_none() || truth.cuid.is_none() || said == truth.cuid, "{truth:?} {line:?}");
+            }
+            "ambiguous" => {
+                assert!(!fexit, "{line:?}");
+                assert!(overlapped(line, lines), "open without need: {line:?}");
+                open += 1;
+            }
+            other => panic!("{other}: {line:?}"),
+        }
+    }
+    open
+}
+
+/// Whether another call in its namespace was under way together with `line`.
+fn overlapped(line: &Line, lines: &[Line]) -> bool {
+    let span = |line: &Line| (line.int("timestamp"), line.int("exitTimestamp"));
+    let (begin, end) = span(line);
+    lines.iter().filter(|other| other.is_call() && other["ipcNamespace"] == line["ipcNamespace"]).any(|other| {
+        let (other_begin, other_end) = span(other);
+        other["id"] != line["id"] && other_begin < end && begin < other_end
+    })
+}
+
+#[test]
+fn created_and_opened_are_never_confused() {
+    live!(120);
+    let dir = tempfile::tempdir().unwrap();
+    let namespaces: Vec<_> =
+        (0..3).map(|_| sys::private_ipc(|| File::open("/proc/thread-self/ns/ipc").unwrap())).collect();
+    let daemon = run(&["--ring-size", "16777216"]);
+    let logs: Vec<_> = UIDS.iter().map(|uid| dir.path().join(uid.to_string())).collect();
+    let fighters: Vec<_> = UIDS
+        .iter()
+        .zip(&logs)
+        .map(|(uid, log)| {
+            sys::fork(|| {
+                fight(*uid, &namespaces, log);
+                Vec::new()
+            })
+        })
+        .collect();
+    for fighter in fighters {
+        assert!(fighter.wait().0.success());
+    }
+    let report = daemon.stop();
+    let (lines, fexit) = (report.balanced(), report.start()["hook"] == "fexit");
+    let (mut open, mut calls) = (0, 0);
+    for log in logs {
+        let truths: Vec<_> = fs::read_to_string(log).unwrap().lines().map(Truth::parse).collect();
+        assert_eq!(truths.len(), 2 * ROUNDS);
+        calls += truths.len();
+        open += judge(&truths, &lines, fexit);
+    }
+    eprintln!("{open} of {calls} calls ambiguous");
+    assert!(open * 2 < calls, "more than half of all calls stay open: {open} of {calls}");
+}
+
+#[test]
+fn a_new_namespace_under_an_old_number_is_new() {
+    live!(60);
+    let daemon = run(&["--ring-size", "16777216"]); // for what others do meanwhile
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(sys::private_ipc(|| {
+            let made = sys::msgget_only(0x0d0e, IPC_CREAT | 0o600);
+            let found = sys::msgget_only(0x0d0e, IPC_CREAT | 0o600);
+            assert_eq!(made, found);
+            (sys::thread_id(), made)
+        }));
+        thread::sleep(Duration::from_millis(500));
+    }
+    assert!(ids.iter().all(|(_, id)| *id == ids[0].1), "ids begin anew: {ids:?}");
+    let lines = daemon.stop().balanced();
+    for (tid, _) in ids {
+        let outcomes: Vec<_> =
+            lines.iter().filter(|line| line.by_thread(tid)).map(|line| line.text("outcome")).collect();
+        assert_eq!(outcomes, ["created", "opened"]);
+    }
+}
