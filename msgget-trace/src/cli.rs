@@ -56,6 +56,10 @@ pub struct Options {
     /// Which hooks to use; auto takes the best that proves to work here, and says which.
     #[arg(long, value_name = "HOOK", value_enum, default_value_t = Hook::Auto)]
     pub hook: Hook,
+    /// Replace what PATTERN matches in command lines by [redacted]; may be given several times. A regular expression on
+    /// each argument; with a group named `secret` only that group is replaced: '--password=(?<secret>.*)'.
+    #[arg(long, value_name = "PATTERN")]
+    pub redact: Vec<String>,
     /// Do not read the command lines of callers: no line shows one.
     #[arg(long)]
     pub no_cmdline: bool,

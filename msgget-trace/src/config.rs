@@ -6,6 +6,7 @@ use clap::{CommandFactory as _, error::ErrorKind};
 
 use crate::{
     cli::{Cli, Hook, KernelLog, Options},
+    enrich::redact::Redactor,
     event::Rung,
     kernel::Choice,
 };
@@ -29,7 +30,7 @@ pub enum Output {
 }
 
 /// Checked settings of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Which calls.
     pub scope: Scope,
@@ -41,6 +42,8 @@ pub struct Config {
     pub hook: Choice,
     /// Whether command lines are read.
     pub command_lines: bool,
+    /// What of command lines is not to be shown.
+    pub redactor: Redactor,
     /// What the kernel program says.
     pub kernel_log: KernelLog,
 }
@@ -57,13 +60,15 @@ impl Config {
     /// # Errors
     /// As clap's own: they print the usage and end with status 2.
     pub fn new(options: Options, scope: Scope) -> Result<Self, clap::Error> {
-        let Options { output, ring_size, hook, no_cmdline, kernel_log } = options;
+        let Options { output, ring_size, hook, redact, no_cmdline, kernel_log } = options;
         if !ring_size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring_size) {
             return Err(Cli::command().error(
                 ErrorKind::ValueValidation,
                 format!("--ring-size {ring_size} is not a power of two from {MIN_RING} to {MAX_RING}"),
             ));
         }
+        let redactor = Redactor::new(&redact)
+            .map_err(|error| Cli::command().error(ErrorKind::ValueValidation, format!("--redact: {error}")))?;
         let output = output.map_or(Output::Stdout, Output::File);
         let hook = match hook {
             Hook::Auto => Choice::Auto,
@@ -71,7 +76,7 @@ impl Config {
             Hook::TpBtf => Choice::Only(Rung::TpBtf),
             Hook::Tracepoint => Choice::Only(Rung::Tracepoint),
         };
-        Ok(Self { scope, output, ring_bytes: ring_size, hook, command_lines: !no_cmdline, kernel_log })
+        Ok(Self { scope, output, ring_bytes: ring_size, hook, command_lines: !no_cmdline, redactor, kernel_log })
     }
 }
 
@@ -81,7 +86,10 @@ mod tests {
 
     fn check(ring_size: u32) -> Result<Config, clap::Error> {
         let (hook, kernel_log) = (Hook::Auto, KernelLog::Off);
-        Config::new(Options { output: None, ring_size, hook, no_cmdline: false, kernel_log }, Scope::Host)
+        Config::new(
+            Options { output: None, ring_size, hook, redact: Vec::new(), no_cmdline: false, kernel_log },
+            Scope::Host,
+        )
     }
 
     #[test]

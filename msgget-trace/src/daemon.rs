@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     decide::{Decider, Progress},
     encode::Json,
-    enrich::{Clock, Enricher, Host},
+    enrich::{Clock, Enricher, Host, Images},
     event::{BootTime, Call, Passed, Rung, Start, decode::Decoder},
     failure::Failure,
     kernel::{
@@ -142,7 +142,9 @@ impl Daemon {
         };
         let json = Json { host: Host::read(), clock: Clock::new(), rung };
         let decider = Decider::new(kernel::require::id_index_bits());
-        let pipeline = Pipeline::new(decoder, decider, Enricher::new(self_pid_ns == INITIAL_PID_NS), json);
+        let images = Images::new(config.redactor.clone());
+        let enricher = Enricher::new(self_pid_ns == INITIAL_PID_NS);
+        let pipeline = Pipeline::new(decoder, decider, images, enricher, json);
         let (ledger, batch) = (Ledger::default(), Tally::default());
         let current = None;
         let mut daemon =
@@ -322,6 +324,11 @@ impl Daemon {
     /// [`Failure::Output`] when lines could not be written within [`STOP_DEADLINE`].
     pub async fn stop(mut self) -> (Ledger, Result<(), Failure>) {
         let drained = self.drain().await;
+        self.ledger.skipped = self.kernel.recursion_misses();
+        if self.ledger.skipped > 0 {
+            let skipped = self.ledger.skipped;
+            log::warn!("the kernel skipped {skipped} runs of these hooks, so calls were missed; use --hook tp_btf");
+        }
         self.logger.abort();
         // What was not written is not accounted for, and that has been said.
         if drained.is_ok()

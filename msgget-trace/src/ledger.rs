@@ -12,6 +12,8 @@ use crate::pipeline::Tally;
 pub struct Ledger {
     /// What the kernel side counted.
     pub kernel: Counters,
+    /// Runs of our programs that the kernel skipped: calls that nobody saw, or saw by halves.
+    pub skipped: u64,
     /// What became of the records whose lines, if any, the output has accepted.
     pub user: Tally,
 }
@@ -26,7 +28,7 @@ impl Ledger {
     /// The first equation that does not hold, in words. To be asked when the hooks are detached and the ring is empty.
     #[must_use]
     pub fn violation(&self) -> Option<String> {
-        let Self { kernel, user } = self;
+        let Self { kernel, skipped: _, user } = self;
         let accounted = user.calls + user.canaries + user.early + user.witnesses + user.contexts + user.rejected;
         [
             ("seen = submitted + lost", kernel.seen, kernel.submitted + kernel.lost_ring_full),
@@ -42,11 +44,12 @@ impl Ledger {
 /// One line of `name=number` pairs.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kernel, user } = self;
+        let Self { kernel, skipped, user } = self;
         let pairs = [
             ("seen", kernel.seen),
             ("submitted", kernel.submitted),
             ("lost", kernel.lost_ring_full),
+            ("skipped", *skipped),
             ("read", user.read),
             ("rejected", user.rejected),
             ("canaries", user.canaries),
@@ -90,7 +93,7 @@ mod tests {
             witnesses: 1,
             ..Tally::default()
         };
-        Ledger { kernel, user }
+        Ledger { kernel, skipped: 0, user }
     }
 
     #[test]

@@ -96,13 +96,13 @@ pub struct Pipeline {
 impl Pipeline {
     /// Empty stages.
     #[must_use]
-    pub fn new(decoder: Decoder, decider: Decider, enricher: Enricher, json: Json) -> Self {
+    pub fn new(decoder: Decoder, decider: Decider, images: Images, enricher: Enricher, json: Json) -> Self {
         Self {
             decoder,
             decider,
             engine: Engine::new(),
             enricher,
-            images: Images::default(),
+            images,
             json,
             sequence: 0,
             canary: None,

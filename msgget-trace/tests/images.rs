@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-use common::{Line, run, sys};
+use common::{Line, finish, msgget_trace, run, sys};
 use serde_json::json;
 
 /// What perl does: `msgget(key, 0)`, by number.
@@ -143,4 +143,24 @@ fn what_is_too_long_is_cut() {
     assert!(arguments[3].len() > 500 && arguments[3].bytes().all(|byte| byte == b'x'));
     let path = path(line);
     assert!(!path.starts_with('/') && shown(&deep).ends_with(&format!("/{path}")), "{path}");
+}
+
+#[test]
+fn secrets_are_redacted_and_bad_patterns_refused() {
+    live!(60);
+    let Some(perl) = perl() else { skip!("{NEEDS}") };
+    if sys::confidential() {
+        return; // see the first test
+    }
+    let daemon = run(&["--redact", "token=(?<secret>[0-9a-f]+)"]);
+    let pid = ran(Command::new(&perl).args(["-e", &call(43), "token=c0ffee", "no token"]));
+    let lines = daemon.stop().balanced();
+    let [line] = lines_of(&lines, pid)[..] else { panic!("not one call: {lines:?}") };
+    let arguments: Vec<_> = line["commandLine"].as_array().unwrap().iter().skip(3).collect();
+    assert_eq!(arguments, ["token=[redacted]", "no token"]);
+
+    let refused = finish(&mut msgget_trace(["run", "--redact", "(", "--redact", "ok", "--redact", "[z-a]"]));
+    assert_eq!(refused.status.code(), Some(2));
+    let message = refused.stderr.join("\n");
+    assert!(message.contains("pattern 1") && message.contains("pattern 3"), "each with its place: {message}");
 }

@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use lru::LruCache;
 
+use super::redact::Redactor;
 use crate::event::{BootTime, Call, Image, ImageId};
 
 /// Processes remembered. The kernel side announces an image once, so it must be the first to forget: it remembers half as
@@ -14,15 +15,18 @@ const CAPACITY: NonZeroUsize = NonZeroUsize::new(2 * msgget_trace_ebpf::IMAGES a
 ///
 /// Only the latest, so that a process that runs one program after another displaces nobody but itself.
 #[derive(Debug)]
-pub struct Images(LruCache<u32, Arc<Image>>);
-
-impl Default for Images {
-    fn default() -> Self {
-        Self(LruCache::new(CAPACITY))
-    }
+pub struct Images {
+    latest: LruCache<u32, Arc<Image>>,
+    redactor: Redactor,
 }
 
 impl Images {
+    /// Nothing is known yet. What `redactor` forbids is not even remembered.
+    #[must_use]
+    pub fn new(redactor: Redactor) -> Self {
+        Self { latest: LruCache::new(CAPACITY), redactor }
+    }
+
     /// Takes note of an image.
     pub fn remember(&mut self, mut image: Image) {
         // As somebody's parent it is announced without a command line; what is known already stays.
@@ -31,8 +35,12 @@ impl Images {
         {
             image.arguments.clone_from(&known.arguments);
             image.arguments_cut = known.arguments_cut;
+        } else if let Some(arguments) = &mut image.arguments {
+            // Each with its NUL, so that an empty last one stays one.
+            let shown = self.redactor.arguments(arguments, image.arguments_cut);
+            *arguments = shown.into_iter().flat_map(|argument| argument.into_iter().chain([0])).collect();
         }
-        self.0.put(image.id.pid, Arc::new(image));
+        self.latest.put(image.id.pid, Arc::new(image));
     }
 
     /// Says on `call` which programs its process and its parent run. To be asked in the order of the ring.
@@ -45,7 +53,7 @@ impl Images {
     }
 
     fn find(&mut self, id: ImageId) -> Option<Arc<Image>> {
-        self.0.get(&id.pid).filter(|image| image.id == id).cloned()
+        self.latest.get(&id.pid).filter(|image| image.id == id).cloned()
     }
 }
 
@@ -67,8 +75,19 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_not_even_remembered() {
+        let redactor = Redactor::new(&["--password=(?<secret>.*)".to_owned()]).unwrap();
+        let mut images = Images::new(redactor);
+        images.remember(named(3, Some(b"tool\0--password=hunter2\0\0")));
+        let image = attached(&mut images, 3).unwrap();
+        let arguments: Vec<_> = image.arguments().into_iter().flatten().collect();
+        assert_eq!(arguments, [&b"tool"[..], b"--password=[redacted]", b""]);
+        assert!(!format!("{images:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn a_call_gets_the_image_it_was_made_by() {
-        let mut images = Images::default();
+        let mut images = Images::new(Redactor::default());
         images.remember(named(3, None));
         assert_eq!(attached(&mut images, 3).unwrap().path.as_deref(), Some(&b"/3"[..]));
         assert_eq!(attached(&mut images, 4), None);
@@ -79,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_command_line_is_not_forgotten() {
-        let mut images = Images::default();
+        let mut images = Images::new(Redactor::default());
         images.remember(named(3, Some(b"a\0")));
         images.remember(named(3, None));
         assert_eq!(attached(&mut images, 3).unwrap().arguments.as_deref(), Some(&b"a\0"[..]));
@@ -89,12 +108,12 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_first() {
-        let mut images = Images::default();
+        let mut images = Images::new(Redactor::default());
         images.remember(named(3, None));
         for pid in 100_000..100_000 + CAPACITY.get() as u32 {
             images.remember(Image { id: ImageId { pid, ..image().id }, ..image() });
         }
         assert_eq!(attached(&mut images, 3), None);
-        assert_eq!(images.0.len(), CAPACITY.get());
+        assert_eq!(images.latest.len(), CAPACITY.get());
     }
 }
