@@ -90,9 +90,10 @@ fn code_segment(regs: Object) -> u16 {
     }
 }
 
-/// Number of the system call that saved `regs`.
+/// Number of the system call that saved `regs`: the low half of the register, as the kernel takes it (`do_syscall_64`,
+/// arch/x86/entry/common.c), whatever the caller left above.
 #[inline(always)]
 pub(crate) fn number(regs: Object) -> u64 {
     // SAFETY: a register.
-    unsafe { regs.load::<u64>(at!(regs_orig_ax)) }
+    unsafe { regs.load::<u64>(at!(regs_orig_ax)) & u64::from(u32::MAX) }
 }

@@ -34,6 +34,9 @@ pub const SLOT_BITS: u32 = 16;
 /// Bits of [`Slot::entered`] that hold the enter time; a boot clock that overflows them has run for nine years.
 pub const SLOT_TIME_BITS: u32 = 58;
 
+/// Inode number of the initial pid namespace, `PROC_PID_INIT_INO` of include/linux/proc_ns.h.
+pub const INITIAL_PID_NS: u32 = 0xefff_fffc;
+
 /// An offset that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
@@ -43,7 +46,7 @@ pub const MEMBERS: u32 = 1 << 16;
 /// Threads that can be inside `ipcget` with something found out at once, on the `fexit` rung.
 pub const FACTS: u32 = 1 << 14;
 
-/// Size of the ring in bytes unless the user sets another: 23,000 records, or a second of 20,000 calls.
+/// Size of the ring in bytes unless the user sets another: 13,000 records, or half a second of 20,000 calls.
 pub const RING_BYTES: u32 = 4 << 20;
 
 /// `Header::kind` of a [`Call`].

@@ -11,15 +11,12 @@ use aya_ebpf::{
         generated::{bpf_get_current_task_btf, bpf_probe_read_kernel},
     },
 };
-use msgget_trace_ebpf::{ABSENT, Call, FACT_NONE, Owner, Position};
+use msgget_trace_ebpf::{ABSENT, Call, FACT_NONE, INITIAL_PID_NS, Owner, Position};
 
 use crate::{door::Door, slot::Pairing};
 
 /// `sizeof(struct upid)`: an int and a pointer, include/linux/pid.h.
 const UPID_BYTES: u32 = 16;
-
-/// Inode number of the initial pid namespace, `PROC_PID_INIT_INO` of include/linux/proc_ns.h.
-const INITIAL_PID_NS: u32 = 0xefff_fffc;
 
 /// One word of a global that user space froze; loading the whole structure would cost an instruction for every field.
 macro_rules! frozen {

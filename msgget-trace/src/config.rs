@@ -48,7 +48,7 @@ pub struct Config {
     pub kernel_log: KernelLog,
 }
 
-/// Smallest ring: 16 pages, some 370 records.
+/// Smallest ring: 16 pages, some 200 records.
 pub const MIN_RING: u32 = 1 << 16;
 
 /// Largest ring: the reader's positions and the edge at an eighth stay far from overflow.

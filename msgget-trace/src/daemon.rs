@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use msgget_trace_ebpf::INITIAL_PID_NS;
 use tokio::{task::JoinHandle, time};
 use uuid::Uuid;
 
@@ -31,9 +32,6 @@ use crate::{
     pipeline::{Pipeline, Tally},
     sink::{Sink, SinkError},
 };
-
-/// Inode number of the initial pid namespace, `PROC_PID_INIT_INO` of include/linux/proc_ns.h.
-const INITIAL_PID_NS: u32 = 0xefff_fffc;
 
 /// How long to sleep when the ring was empty. Nobody wakes us for a single record, so this is the latency of the first.
 const IDLE: Duration = Duration::from_millis(40);
@@ -93,6 +91,7 @@ impl Daemon {
         // Before there are threads, and while there is every privilege.
         let owners = Rc::new(Owners::start());
         let (rungs, mut passed) = kernel::candidates(config.hook);
+        let untried = passed.len();
         let mut last = Failure::Internal { doing: "choosing hooks", error: io::ErrorKind::Unsupported.into() };
         for rung in rungs {
             match Self::start_on(rung, config, Rc::clone(&owners)).await {
@@ -107,15 +106,20 @@ impl Daemon {
                 Err(failure) => return Err(failure),
             }
         }
+        // The last rung's failure is ours; one of another kind may be what the user can mend.
+        let reason = last.to_string();
+        for passed in passed.iter().skip(untried).filter(|passed| passed.reason != reason) {
+            log::warn!("not {}: {}", passed.rung.name(), passed.reason);
+        }
         Err(last)
     }
 
     /// [`Self::start`] on one rung. Also says whether `int 0x80` answered here, and so was proved to be seen.
     async fn start_on(rung: Rung, config: &Config, owners: Rc<Owners>) -> Result<(Self, bool), Failure> {
         let sink = Sink::open(&config.output)?;
-        let identity = Identity::read().map_err(Failure::internal("reading /proc/thread-self"))?;
+        let identity = || Identity::read().map_err(Failure::internal("reading /proc/thread-self"));
         let canary_key = canary_key();
-        let (self_pid, self_pid_ns) = identity.process();
+        let (self_pid, self_pid_ns) = identity()?.process();
         let (mut kernel, ring, in_flight) = Kernel::load(&Settings {
             rung,
             scope: config.scope,
@@ -127,11 +131,6 @@ impl Daemon {
             canary_key,
         })?;
         let logger = kernel.logger()?;
-        let logger = tokio::spawn(async move {
-            if let Err(error) = logger.show().await {
-                log::warn!("the kernel program's messages are no longer shown: {error}");
-            }
-        });
         kernel.attach()?;
         let decoder = Decoder {
             ring: Uuid::new_v4(),
@@ -146,21 +145,27 @@ impl Daemon {
         let enricher = Enricher::new(self_pid_ns == INITIAL_PID_NS);
         let pipeline = Pipeline::new(decoder, decider, images, enricher, json);
         let (ledger, batch) = (Ledger::default(), Tally::default());
+        let logger = tokio::spawn(async move {
+            if let Err(error) = logger.show().await {
+                log::warn!("the kernel program's messages are no longer shown: {error}");
+            }
+        });
         let current = None;
         let mut daemon =
             Self { kernel, ring, in_flight, pipeline, sink, ledger, batch, current, owners, losses: 0, logger };
-        daemon.prove(|| Canary::fly(canary_key, identity.clone())).await?;
+        // Read anew for each: a parent may leave at any time.
+        daemon.prove(|| Ok(Canary::fly(canary_key, identity()?)?)).await?;
         // The per-call tracepoints are blind to it, and say so.
         let mut int80 = false;
         if rung != Rung::Tracepoint && Canary::int80_answers() {
-            daemon.prove(|| Ok(Canary::fly_int80(canary_key, identity.clone()))).await?;
+            daemon.prove(|| Ok(Canary::fly_int80(canary_key, identity()?))).await?;
             int80 = true;
         }
         Ok((daemon, int80))
     }
 
     /// Has `fly` send canaries until one comes back: in a flood that fills the ring it may take several.
-    async fn prove(&mut self, fly: impl Fn() -> Result<Canary, CanaryLost>) -> Result<(), Failure> {
+    async fn prove(&mut self, fly: impl Fn() -> Result<Canary, Failure>) -> Result<(), Failure> {
         let begun = Instant::now();
         let mut losses = self.kernel.counters()?.lost_ring_full;
         self.pipeline.expect(fly()?);
@@ -257,16 +262,13 @@ impl Daemon {
         self.pipeline.json.clock.refresh();
         self.pipeline.enricher.refresh();
         let now = Clock::boot_now();
-        let undecided = self.pipeline.decider.undecided();
-        if undecided {
-            let losses = self.kernel.counters()?.lost_ring_full;
-            if losses != self.losses {
-                self.losses = losses;
-                self.pipeline.decider.lost(now);
-            }
+        // First who is in flight, then what was lost, then which records there are: whoever is not in flight any more is
+        // among these or those.
+        let since = if self.pipeline.decider.undecided() { self.in_flight.since(now) } else { BootTime(0) };
+        let losses = self.kernel.counters()?.lost_ring_full;
+        if std::mem::replace(&mut self.losses, losses) != losses {
+            self.pipeline.decider.lost(Clock::boot_now());
         }
-        // First who is in flight, then which records there are: whoever is not in flight any more is among them.
-        let since = if undecided { self.in_flight.since(now) } else { BootTime(0) };
         let target = self.ring.produced();
         let mut step = Step::Empty;
         let mut questions = QUESTIONS;
@@ -329,7 +331,6 @@ impl Daemon {
             let skipped = self.ledger.skipped;
             log::warn!("the kernel skipped {skipped} runs of these hooks, so calls were missed; use --hook tp_btf");
         }
-        self.logger.abort();
         // What was not written is not accounted for, and that has been said.
         if drained.is_ok()
             && let Some(violation) = self.ledger.violation()
@@ -372,6 +373,12 @@ impl Daemon {
             StepError::Own(failure) => failure,
             StepError::Sink(error) => Failure::Output { output: self.sink.name().to_owned(), error: error.into() },
         }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.logger.abort();
     }
 }
 

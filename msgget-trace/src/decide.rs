@@ -91,10 +91,11 @@ impl Decider {
                 match call.positions {
                     // Backwards, or an id out of nowhere: another namespace under an old number, or a number that was
                     // chosen. Nothing follows.
-                    Some((before, after)) if after < before || at > after => {}
+                    // Still it may be the one.
+                    Some((before, after)) if after < before || at > after => _ = self.contested.put(id, call.left),
                     Some((before, _)) if at <= before => call.decide(Outcome::Opened, Source::Counters),
                     Some(_) => claims = true,
-                    None => {}
+                    None => _ = self.contested.put(id, call.left),
                 }
             }
             _ => {}

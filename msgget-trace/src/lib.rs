@@ -3,7 +3,7 @@
 //! ```text
 //!  kernel │ hook ─► task ─► submit ─► ring            counters ─┐
 //! ────────┼──────────────────────────▼──────────────────────────▼─
-//!   user  │ ring ─► decode ─► decide ─► detect ─► encode ─► sink
+//!   user  │ ring ─► decode ─► decide ─► detect ─► enrich ─► encode ─► sink
 //!         │   └────────┴─────────┴────────┴─────────┴───────┴──► ledger
 //! ```
 //!

@@ -7,6 +7,7 @@ use std::{
         fd::{AsRawFd as _, OwnedFd},
         unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     },
+    path::Path,
 };
 
 use thiserror::Error;
@@ -69,9 +70,7 @@ impl Sink {
     pub fn open(output: &Output) -> Result<Self, Failure> {
         let (name, opened) = match output {
             Output::Stdout => ("standard output".to_owned(), stdout()),
-            Output::File(path) => {
-                (path.display().to_string(), OpenOptions::new().append(true).create(true).mode(0o640).open(path))
-            }
+            Output::File(path) => (path.display().to_string(), open(path)),
         };
         let way = opened.and_then(|file| {
             let kind = file.metadata()?.file_type();
@@ -131,6 +130,18 @@ impl Sink {
     }
 }
 
+/// Opens `path` for appending. Of a pipe nobody reads, opening says so at once instead of waiting where no signal reaches
+/// us; written to it is as any other.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK).open(path)?;
+    // SAFETY: flags of a descriptor of our own, which nobody else holds yet.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, libc::O_APPEND) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(file),
+    }
+}
+
 /// Standard output under a handle of our own: std's would buffer a second time.
 fn stdout() -> io::Result<File> {
     use std::os::fd::AsFd as _;
@@ -141,8 +152,8 @@ fn stdout() -> io::Result<File> {
 /// Writes the next lines that fit into one page.
 ///
 /// A pipe that polls writable has a page free (fs/pipe.c), and a write of up to PIPE_BUF, 4096, enters it whole (pipe(7)):
-/// so this neither blocks nor, if we are killed, leaves half a line, and needs no O_NONBLOCK, which others who hold the
-/// same pipe would feel.
+/// so this neither blocks nor, if we are killed, leaves half a line (unless it is longer than that), and needs no
+/// O_NONBLOCK, which others who hold the same pipe would feel.
 async fn write_stream(stream: &AsyncFd<File>, rest: &[u8]) -> io::Result<usize> {
     let lines = &rest[..whole_lines(rest)];
     loop {
@@ -159,12 +170,12 @@ async fn write_stream(stream: &AsyncFd<File>, rest: &[u8]) -> io::Result<usize> 
     }
 }
 
-/// Bytes of the whole lines at the start of `bytes` that fit into PIPE_BUF; of one line, should it be longer.
+/// Bytes of the whole lines at the start of `bytes` that fit into PIPE_BUF; a piece of that size of a line that does not.
 fn whole_lines(bytes: &[u8]) -> usize {
     let page = &bytes[..bytes.len().min(libc::PIPE_BUF)];
     match page.iter().rposition(|byte| *byte == b'\n') {
         Some(end) => end + 1,
-        None => bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1),
+        None => page.len(),
     }
 }
 

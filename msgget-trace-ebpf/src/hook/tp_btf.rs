@@ -20,7 +20,7 @@ fn candidate(number: u64) -> bool {
 /// `sys_enter(struct pt_regs *regs, long id)`.
 #[btf_tracepoint(function = "sys_enter")]
 fn any_enter(ctx: BtfTracePointContext) -> i32 {
-    let number: u64 = ctx.arg(1);
+    let number = ctx.arg::<u64>(1) & u64::from(u32::MAX);
     if candidate(number) {
         let task = Task::current();
         if let Some(door) = Door::find(task, Object::new(ctx.arg(0)), number) {

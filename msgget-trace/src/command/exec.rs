@@ -44,7 +44,8 @@ pub(super) fn run(config: &Config, command: &[OsString]) -> Result<u8, Failure> 
                 family.gone(&mut signals).await;
             }
         }
-        Ok(family.status.map_or(0, status))
+        // Left behind while it still ran: as if the signal that asked for it had ended it.
+        Ok(family.status.map_or(128 + libc::SIGTERM as u8, status))
     })
 }
 
@@ -97,8 +98,10 @@ impl Family {
                 _ = signals.child.recv() => continue,
                 _ = signals.interrupt.recv() => asked = true,
                 _ = signals.terminate.recv() => {
+                    if !asked {
+                        self.terminate();
+                    }
                     asked = true;
-                    self.terminate();
                 }
             }
             if again {

@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn releases_of_all_kinds() {
-        assert_eq!(version("6.18.44-fc-v669"), Some((6, 18)));
+        assert_eq!(version("6.18.44-cloud-amd64"), Some((6, 18)));
         assert_eq!(version("5.15"), Some((5, 15)));
         assert_eq!(version("6.1.0-rc1"), Some((6, 1)));
         assert_eq!(version("banana"), None);
