@@ -1,10 +1,10 @@
 //! msgget-trace: every `msgget(2)` of a host goes in, lines of JSON come out.
 //!
 //! ```text
-//!  kernel │ hook ─► task ─► submit ─► ring            counters ─┐
-//! ────────┼──────────────────────────▼──────────────────────────▼─
+//!  kernel │ hook ─► door, slot, task ─► submit ─► ring        counters ─┐
+//! ────────┼──────────────────────────────────▼──────────────────────────▼─
 //!   user  │ ring ─► decode ─► decide ─► detect ─► enrich ─► encode ─► sink
-//!         │   └────────┴─────────┴────────┴─────────┴───────┴──► ledger
+//!         │   └────────┴─────────┴─────────┴─────────┴─────────┴───────┴──► ledger
 //! ```
 //!
 //! The upper half is the `msgget-trace-ebpf` crate. Below it each stage is a module, in the order of the flow: [`kernel`],

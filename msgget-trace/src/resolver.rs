@@ -6,8 +6,8 @@
 //! over a socket pair. It keeps the privileges the daemon has at that moment: CAP_SYS_ADMIN to enter a namespace and
 //! CAP_SYS_PTRACE to open another user's. It dies with the daemon.
 //!
-//! A call's namespace may be gone before anybody asks. [`Question::Remember`] at the first sight of a namespace makes
-//! the resolver hold it open; the queues of a held namespace outlive its last process by at most [`IDLE`] after the
+//! A call's namespace may be gone before anybody asks. [`Question::Remember`] has the resolver hold one open, and every
+//! question that finds one does; the queues of a held namespace outlive its last process by at most [`IDLE`] after the
 //! last question about it. At most [`HELD`] namespaces are held, the least recently asked for goes first.
 
 mod child;
