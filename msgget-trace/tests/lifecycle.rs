@@ -246,3 +246,15 @@ fn nothing_stays_loaded() {
     daemon.stop().balanced();
     common::await_unloaded(&programs);
 }
+
+#[test]
+fn a_pipe_that_nobody_reads_is_refused_and_not_waited_for() {
+    live!(60);
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let path = pipe.to_str().unwrap();
+    let name = std::ffi::CString::new(path).unwrap();
+    // SAFETY: a string that ends with NUL.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    finish(&mut msgget_trace(["run", "--output", path])).refused(8, &[path]);
+}
