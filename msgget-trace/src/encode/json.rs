@@ -3,6 +3,8 @@
 //! First the fields of Tracee's released event, then our own, never inside them. A field this kernel cannot fill is left
 //! out, never guessed.
 
+mod common;
+mod health;
 mod program;
 mod tracee;
 
@@ -11,15 +13,15 @@ use std::{
     fmt::{self, Display},
 };
 
+use common::Common;
 use program::Program;
 use serde::{Serialize, Serializer};
 use tracee::{Argument, ArgumentValue, DetectedFrom, Metadata, Tracee};
 
 use crate::{
     detect::{Finding, Tags, Value},
-    encode::Escaped,
     enrich::{Clock, Host, Who},
-    event::{Call, CallId, Errno, MsgFlags, Outcome, Queue, Rung, Source, Start},
+    event::{Call, CallId, Errno, MsgFlags, Outcome, Queue, Rung, Source},
 };
 
 /// Version of the fields below: the minor grows with every addition, the major with every other change.
@@ -97,65 +99,6 @@ impl Json {
         );
     }
 
-    /// Appends the record of `start` to `out`: what sees the calls from here on, and what it cannot see.
-    pub fn start(&self, start: &Start, sequence: u64, out: &mut Vec<u8>) {
-        let passed = start.passed.iter().map(|passed| PassedOver { hook: passed.rung.name(), reason: &passed.reason });
-        let record = StartRecord {
-            timestamp: self.clock.wall(start.at),
-            event_name: "start",
-            schema_version: SCHEMA_VERSION,
-            id: Shown(format_args!("{}-0", start.run)),
-            sequence,
-            version: env!("CARGO_PKG_VERSION"),
-            hook: self.rung.name(),
-            coverage_gap: self.rung.gap(),
-            int80_proved: start.int80_proved,
-            passed_over: passed.collect(),
-            absent: &start.absent,
-            host_id: self.host.id.as_deref(),
-            boot_id: self.host.boot_id.as_deref(),
-        };
-        append(&record, out);
-    }
-
-    fn common<'a, I>(&'a self, call: &Call, who: &'a Who<'_>, id: &'a I, tags: Tags, sequence: u64) -> Common<'a, I> {
-        Common {
-            schema_version: SCHEMA_VERSION,
-            id,
-            sequence,
-            tags,
-            user_name: who.user.map(Escaped),
-            effective_user_id: call.euid,
-            effective_user_name: who.effective_user.map(Escaped),
-            group_id: call.gid,
-            group_name: who.group.map(Escaped),
-            effective_group_id: call.egid,
-            effective_group_name: who.effective_group.map(Escaped),
-            saved_user_id: call.suid,
-            filesystem_user_id: call.fsuid,
-            login_user_id: call.login_uid,
-            session_id: call.session,
-            capabilities: call.capabilities.map(|bits| Shown(Hex(bits))),
-            seccomp_mode: call.seccomp,
-            traced: call.traced,
-            user_namespace: call.user_ns,
-            ipc_namespace: call.ipc_ns,
-            cgroup_path: who.place.cgroup.as_ref().ok().map(|path| Escaped(&path.bytes)),
-            cgroup_path_cut: who.place.cgroup.as_ref().is_ok_and(|path| !path.whole),
-            cgroup_path_absent: who.place.cgroup.as_ref().err().map(|absent| absent.name()),
-            container_runtime: who.place.container.as_ref().map(|container| container.runtime.name()),
-            outermost_container_id: who
-                .place
-                .container
-                .as_ref()
-                .and_then(|container| container.outermost_id.as_deref()),
-            process_start_time: call.process_started.map(|start| self.clock.wall(start)),
-            parent_start_time: call.parent_started.map(|start| self.clock.wall(start)),
-            host_id: self.host.id.as_deref(),
-            boot_id: self.host.boot_id.as_deref(),
-        }
-    }
-
     fn line<I: Serialize, F: Serialize>(
         &self,
         call: &Call,
@@ -198,33 +141,6 @@ fn argument(name: &'static str, value: &Value) -> Argument<'static> {
     Argument { name, r#type, value }
 }
 
-/// The record that begins a run.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StartRecord<'a, I> {
-    timestamp: u64,
-    event_name: &'static str,
-    schema_version: &'static str,
-    id: I,
-    sequence: u64,
-    version: &'static str,
-    hook: &'static str,
-    coverage_gap: &'static str,
-    int80_proved: bool,
-    passed_over: Vec<PassedOver<'a>>,
-    absent: &'a [&'static str],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boot_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct PassedOver<'a> {
-    hook: &'static str,
-    reason: &'a str,
-}
-
 #[derive(Serialize)]
 struct Line<'a, I, F> {
     #[serde(flatten)]
@@ -235,68 +151,6 @@ struct Line<'a, I, F> {
     program: Program<'a>,
     #[serde(flatten)]
     facts: F,
-}
-
-/// Ours, on every line.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Common<'a, I> {
-    schema_version: &'static str,
-    id: &'a I,
-    sequence: u64,
-    tags: Tags,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_name: Option<Escaped<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effective_user_id: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effective_user_name: Option<Escaped<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_id: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_name: Option<Escaped<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effective_group_id: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effective_group_name: Option<Escaped<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    saved_user_id: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    filesystem_user_id: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    login_user_id: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session_id: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    capabilities: Option<Shown<Hex>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seccomp_mode: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traced: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_namespace: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ipc_namespace: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cgroup_path: Option<Escaped<'a>>,
-    /// Only the outer part of a path that is too long.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    cgroup_path_cut: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cgroup_path_absent: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    container_runtime: Option<&'static str>,
-    /// Of containers in a container, the one that whoever is inside cannot have made up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outermost_container_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    process_start_time: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_start_time: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boot_id: Option<&'a str>,
 }
 
 /// Ours, on the line of a call.

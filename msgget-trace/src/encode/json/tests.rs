@@ -169,7 +169,7 @@ proptest! {
         let text = line(&call);
         prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
         let event: Parsed = serde_json::from_str(&text).unwrap();
-        let shown = Escaped(crate::event::before_nul(&raw.comm)).to_string();
+        let shown = crate::encode::Escaped(crate::event::before_nul(&raw.comm)).to_string();
         prop_assert_eq!(event["processName"].as_str(), Some(shown.as_str()));
         prop_assert_eq!(event["args"][0]["value"].as_i64(), Some(i64::from(key)));
         prop_assert_eq!(event["returnValue"].as_i64(), Some(ret));

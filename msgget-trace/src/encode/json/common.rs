@@ -1,0 +1,115 @@
+//! The part of a line that every call and finding has and Tracee does not know: the caller goes in, our fields come out.
+
+use serde::Serialize;
+
+use super::{Hex, Json, SCHEMA_VERSION, Shown};
+use crate::{detect::Tags, encode::Escaped, enrich::Who, event::Call};
+
+/// Ours, on every line.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Common<'a, I> {
+    schema_version: &'static str,
+    id: &'a I,
+    sequence: u64,
+    tags: Tags,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_name: Option<Escaped<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_user_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_user_name: Option<Escaped<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_name: Option<Escaped<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_group_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_group_name: Option<Escaped<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved_user_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filesystem_user_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login_user_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<Shown<Hex>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seccomp_mode: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traced: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_namespace: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipc_namespace: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup_path: Option<Escaped<'a>>,
+    /// Only the outer part of a path that is too long.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cgroup_path_cut: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup_path_absent: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_runtime: Option<&'static str>,
+    /// Of containers in a container, the one that whoever is inside cannot have made up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outermost_container_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process_start_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_start_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_id: Option<&'a str>,
+}
+
+impl Json {
+    pub(super) fn common<'a, I>(
+        &'a self,
+        call: &Call,
+        who: &'a Who<'_>,
+        id: &'a I,
+        tags: Tags,
+        sequence: u64,
+    ) -> Common<'a, I> {
+        Common {
+            schema_version: SCHEMA_VERSION,
+            id,
+            sequence,
+            tags,
+            user_name: who.user.map(Escaped),
+            effective_user_id: call.euid,
+            effective_user_name: who.effective_user.map(Escaped),
+            group_id: call.gid,
+            group_name: who.group.map(Escaped),
+            effective_group_id: call.egid,
+            effective_group_name: who.effective_group.map(Escaped),
+            saved_user_id: call.suid,
+            filesystem_user_id: call.fsuid,
+            login_user_id: call.login_uid,
+            session_id: call.session,
+            capabilities: call.capabilities.map(|bits| Shown(Hex(bits))),
+            seccomp_mode: call.seccomp,
+            traced: call.traced,
+            user_namespace: call.user_ns,
+            ipc_namespace: call.ipc_ns,
+            cgroup_path: who.place.cgroup.as_ref().ok().map(|path| Escaped(&path.bytes)),
+            cgroup_path_cut: who.place.cgroup.as_ref().is_ok_and(|path| !path.whole),
+            cgroup_path_absent: who.place.cgroup.as_ref().err().map(|absent| absent.name()),
+            container_runtime: who.place.container.as_ref().map(|container| container.runtime.name()),
+            outermost_container_id: who
+                .place
+                .container
+                .as_ref()
+                .and_then(|container| container.outermost_id.as_deref()),
+            process_start_time: call.process_started.map(|start| self.clock.wall(start)),
+            parent_start_time: call.parent_started.map(|start| self.clock.wall(start)),
+            host_id: self.host.id.as_deref(),
+            boot_id: self.host.boot_id.as_deref(),
+        }
+    }
+}
