@@ -63,6 +63,9 @@ pub struct Options {
     /// Do not read the command lines of callers: no line shows one.
     #[arg(long)]
     pub no_cmdline: bool,
+    /// Seconds from one heartbeat record to the next; with each, a call of the daemon's own proves that it still sees.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub heartbeat: u32,
     /// Show diagnostics of the kernel program on standard error.
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = KernelLog::Off)]
     pub kernel_log: KernelLog,

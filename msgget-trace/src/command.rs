@@ -67,8 +67,8 @@ fn ready(daemon: &Daemon, what: &str) {
 }
 
 /// Stops `daemon` and prints the balance, whether or not all went well.
-async fn conclude(daemon: Daemon) -> Result<(), Failure> {
-    let (ledger, stopped) = daemon.stop().await;
+async fn conclude(daemon: Daemon, reason: &'static str) -> Result<(), Failure> {
+    let (ledger, stopped) = daemon.stop(reason).await;
     eprintln!("msgget-trace: balance {ledger}");
     stopped
 }

@@ -1,6 +1,6 @@
 //! Command line options go in; settings that need no further checking come out, or an error that says what is wrong.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{CommandFactory as _, error::ErrorKind};
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub redactor: Redactor,
     /// What the kernel program says.
     pub kernel_log: KernelLog,
+    /// From one heartbeat record to the next.
+    pub heartbeat: Duration,
 }
 
 /// Smallest ring: 16 pages, some 200 records.
@@ -60,7 +62,7 @@ impl Config {
     /// # Errors
     /// As clap's own: they print the usage and end with status 2.
     pub fn new(options: Options, scope: Scope) -> Result<Self, clap::Error> {
-        let Options { output, ring_size, hook, redact, no_cmdline, kernel_log } = options;
+        let Options { output, ring_size, hook, redact, no_cmdline, kernel_log, heartbeat } = options;
         if !ring_size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring_size) {
             return Err(Cli::command().error(
                 ErrorKind::ValueValidation,
@@ -76,7 +78,17 @@ impl Config {
             Hook::TpBtf => Choice::Only(Rung::TpBtf),
             Hook::Tracepoint => Choice::Only(Rung::Tracepoint),
         };
-        Ok(Self { scope, output, ring_bytes: ring_size, hook, command_lines: !no_cmdline, redactor, kernel_log })
+        let heartbeat = Duration::from_secs(heartbeat.into());
+        Ok(Self {
+            heartbeat,
+            scope,
+            output,
+            ring_bytes: ring_size,
+            hook,
+            command_lines: !no_cmdline,
+            redactor,
+            kernel_log,
+        })
     }
 }
 
@@ -87,7 +99,7 @@ mod tests {
     fn check(ring_size: u32) -> Result<Config, clap::Error> {
         let (hook, kernel_log) = (Hook::Auto, KernelLog::Off);
         Config::new(
-            Options { output: None, ring_size, hook, redact: Vec::new(), no_cmdline: false, kernel_log },
+            Options { output: None, ring_size, hook, redact: Vec::new(), no_cmdline: false, kernel_log, heartbeat: 60 },
             Scope::Host,
         )
     }

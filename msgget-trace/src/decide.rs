@@ -12,7 +12,7 @@ use std::{collections::VecDeque, num::NonZeroUsize};
 
 use lru::LruCache;
 
-use crate::event::{BootTime, Call, MsgFlags, Outcome, Position, Source};
+use crate::event::{BootTime, Call, MsgFlags, Outcome, Position, Rivals, Source};
 
 /// Longest wait for a call that does not return: 200 ms, in ns.
 const PATIENCE: u64 = 200_000_000;
@@ -22,6 +22,9 @@ const CAPACITY: usize = 16_384;
 
 /// Ids whose creator is known or contested, the latest of them.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// Different makers of one queue that are told apart.
+const MAKERS: usize = 8;
 
 /// An id in a namespace. Both may be used again; the times beside it tell.
 type Id = (Option<u32>, i64);
@@ -44,6 +47,15 @@ struct Waiting {
     since: BootTime,
 }
 
+/// Those who may have created a queue.
+#[derive(Debug)]
+struct Contest {
+    /// Until when they were at it.
+    until: BootTime,
+    /// Their effective ids, each pair once; `None` when they are too many, or unknown.
+    makers: Option<Vec<(u32, u32)>>,
+}
+
 /// Calls on their way from decode to detect.
 #[derive(Debug)]
 pub struct Decider {
@@ -52,8 +64,8 @@ pub struct Decider {
     claims: usize,
     /// Ids that somebody certainly created, and until when they were at it.
     created: LruCache<Id, BootTime>,
-    /// Ids that more than one may have created, and until when they were at it.
-    contested: LruCache<Id, BootTime>,
+    /// Ids that more than one may have created.
+    contested: LruCache<Id, Contest>,
     /// When a loss of records was last noticed.
     lost: Option<BootTime>,
     /// Bits of an id that are its index: 15, or 24 with `ipcmni_extend` (ipc/util.h).
@@ -84,7 +96,7 @@ impl Decider {
             }
             // Without its entry it can be placed nowhere, but it may be the one.
             Outcome::Unpaired if call.result >= 0 && call.flags.has(MsgFlags::IPC_CREAT) => {
-                self.contested.put(id, call.left);
+                self.contest(&call);
             }
             Outcome::Ambiguous => {
                 let at = self.position(call.result);
@@ -92,10 +104,10 @@ impl Decider {
                     // Backwards, or an id out of nowhere: another namespace under an old number, or a number that was
                     // chosen. Nothing follows.
                     // Still it may be the one.
-                    Some((before, after)) if after < before || at > after => _ = self.contested.put(id, call.left),
+                    Some((before, after)) if after < before || at > after => self.contest(&call),
                     Some((before, _)) if at <= before => call.decide(Outcome::Opened, Source::Counters),
                     Some(_) => claims = true,
-                    None => _ = self.contested.put(id, call.left),
+                    None => self.contest(&call),
                 }
             }
             _ => {}
@@ -135,41 +147,80 @@ impl Decider {
         let Waiting { mut call, .. } = self.waiting.pop_front()?;
         self.claims -= 1;
         let id = (call.ipc_ns, call.result);
-        match if complete { self.judge(&call) } else { None } {
-            Some(outcome) => {
+        match if complete { self.judge(&call) } else { Err(Rivals::Unknown) } {
+            Ok(outcome) => {
                 call.decide(outcome, Source::Counters);
                 if outcome == Outcome::Created {
                     self.created.put(id, call.left);
                 }
             }
-            None => {
-                self.contested.put(id, call.left);
+            Err(rivals) => {
+                call.rivals = Some(rivals);
+                self.contest(&call);
             }
         }
         Some(call)
     }
 
-    /// What `call`, a claim that was the first in the queue, did, now that all calls it overlaps have been read.
-    fn judge(&self, call: &Call) -> Option<Outcome> {
-        let began = call.entered?;
+    /// What `call`, a claim that was the first in the queue, did, now that all calls it overlaps have been read; or who
+    /// else may have done it.
+    fn judge(&self, call: &Call) -> Result<Outcome, Rivals> {
+        let began = call.entered.ok_or(Rivals::Unknown)?;
         let id = (call.ipc_ns, call.result);
-        let during = |end: Option<&BootTime>| end.is_some_and(|end| *end > began);
-        if self.lost.is_some_and(|lost| began <= lost) || during(self.contested.peek(&id)) {
-            return None;
+        if self.lost.is_some_and(|lost| began <= lost) {
+            return Err(Rivals::Unknown);
         }
-        if during(self.created.peek(&id)) {
-            return Some(Outcome::Opened);
+        let earlier = self.contested.peek(&id).filter(|contest| contest.until > began);
+        if earlier.is_none() && self.created.peek(&id).is_some_and(|until| *until > began) {
+            return Ok(Outcome::Opened);
         }
-        let rival = |other: &Waiting| {
+        let rival = |other: &&Waiting| {
             other.claims && (other.call.ipc_ns, other.call.result) == id && overlap(&other.call, call)
         };
-        if self.waiting.iter().any(rival) { None } else { Some(Outcome::Created) }
+        let later: Vec<_> = self.waiting.iter().filter(rival).map(|other| ids(&other.call)).collect();
+        if earlier.is_none() && later.is_empty() {
+            return Ok(Outcome::Created);
+        }
+        let earlier = match earlier.map(|contest| &contest.makers) {
+            None => &[][..],
+            Some(Some(makers)) => makers,
+            Some(None) => return Err(Rivals::Unknown),
+        };
+        let own = ids(call).ok_or(Rivals::Unknown)?;
+        let later: Option<Vec<_>> = later.into_iter().collect();
+        let mut rivals = earlier.iter().copied().chain(later.ok_or(Rivals::Unknown)?);
+        Err(if rivals.any(|ids| ids == own) { Rivals::Alike } else { Rivals::Different })
+    }
+
+    /// Notes that `call` may have created the queue it returned.
+    fn contest(&mut self, call: &Call) {
+        let id = (call.ipc_ns, call.result);
+        let began = call.entered.unwrap_or(call.left);
+        let until = self.contested.peek(&id).map_or(call.left, |contest| contest.until.max(call.left));
+        let mut makers = match self.contested.pop(&id) {
+            Some(contest) if contest.until > began => contest.makers,
+            _ => Some(Vec::new()),
+        };
+        // A call that was not seen entering may have begun at any time before.
+        let maker = call.entered.and(ids(call));
+        makers = makers.zip(maker).filter(|(makers, _)| makers.len() < MAKERS).map(|(mut makers, maker)| {
+            if !makers.contains(&maker) {
+                makers.push(maker);
+            }
+            makers
+        });
+        self.contested.put(id, Contest { until, makers });
     }
 
     fn position(&self, id: i64) -> Position {
         // An id is an int that is not negative, or the outcome would be another.
         Position { seq: (id >> self.index_bits) as u32, last_idx: (id & ((1 << self.index_bits) - 1)) as i32 }
     }
+}
+
+/// The effective ids of `call`: those of what it creates.
+fn ids(call: &Call) -> Option<(u32, u32)> {
+    call.euid.zip(call.egid)
 }
 
 fn overlap(one: &Call, other: &Call) -> bool {

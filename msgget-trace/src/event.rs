@@ -3,6 +3,7 @@
 pub mod decode;
 mod errno;
 mod flags;
+mod health;
 mod image;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -11,6 +12,7 @@ use std::{fmt, sync::Arc};
 
 pub use errno::Errno;
 pub use flags::MsgFlags;
+pub use health::{Balance, Health, LossReason, News, Passed};
 pub use image::{Device, Image, ImageId};
 use uuid::Uuid;
 
@@ -85,6 +87,8 @@ pub enum Source {
     Flags,
     /// The id lies before or after where the namespace's id allocation stood when the call began.
     Counters,
+    /// Of several calls that may have made the queue, only one has the ids of its creator.
+    IpcStat,
 }
 
 impl Source {
@@ -95,8 +99,20 @@ impl Source {
             Self::Kernel => "kernel",
             Self::Flags => "flags",
             Self::Counters => "counters",
+            Self::IpcStat => "ipc_stat",
         }
     }
+}
+
+/// Who else may have made the queue that an ambiguous call was handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rivals {
+    /// Not all of them are known.
+    Unknown,
+    /// One at least has the same effective ids.
+    Alike,
+    /// All have others.
+    Different,
 }
 
 /// The family of hooks in use; a run never mixes them.
@@ -130,30 +146,6 @@ impl Rung {
             Self::Fexit => "attempts that seccomp or a tracer refused before the kernel's msgget are not seen",
         }
     }
-}
-
-/// A rung that is not in use, though it is higher than the one that is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passed {
-    /// Which.
-    pub rung: Rung,
-    /// Why, in words.
-    pub reason: String,
-}
-
-/// What is known when tracing begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// The run, which all its health records name.
-    pub run: Uuid,
-    /// When.
-    pub at: BootTime,
-    /// Higher rungs, and why they are not in use.
-    pub passed: Vec<Passed>,
-    /// Whether a call by `int 0x80` proved to be seen; false also where the kernel does not answer to it.
-    pub int80_proved: bool,
-    /// Members of kernel structures that this kernel lacks, and so does every event.
-    pub absent: Vec<&'static str>,
 }
 
 /// The calling convention a call was made by.
@@ -270,6 +262,8 @@ pub struct Call {
     pub source: Option<Source>,
     /// Id allocation at enter and exit, where flags and result leave the outcome open.
     pub positions: Option<(Position, Position)>,
+    /// Of an ambiguous call, who else may have made the queue; `None` also where its id may not have been given out in turn.
+    pub rivals: Option<Rivals>,
     /// When, under the namespace's lock, the queue was made or found; in that order things happened.
     pub linearised: Option<BootTime>,
     /// The queue that was opened, as the kernel had it then; or that was created, as the caller's ids and flags make it.
@@ -353,6 +347,20 @@ impl Call {
         self.source = Some(source);
         if outcome == Outcome::Created {
             self.queue = self.own_queue();
+        }
+    }
+
+    /// Takes note that the queue of an ambiguous call, found after it, was created by the user `cuid` and the group `cgid`,
+    /// which never change.
+    pub fn settle(&mut self, cuid: u32, cgid: u32) {
+        let (Some(rivals), Some(euid), Some(egid)) = (self.rivals, self.euid, self.egid) else { return };
+        if self.outcome != Outcome::Ambiguous {
+            return;
+        }
+        if (cuid, cgid) != (euid, egid) {
+            self.decide(Outcome::Opened, Source::IpcStat);
+        } else if rivals == Rivals::Different {
+            self.decide(Outcome::Created, Source::IpcStat);
         }
     }
 

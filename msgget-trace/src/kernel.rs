@@ -12,7 +12,7 @@ pub mod require;
 pub mod ring;
 
 pub use ladder::{Choice, candidates};
-pub use load::{Kernel, KernelLogger, Settings};
+pub use load::{Kernel, KernelLogger, Settings, Skipped};
 
 /// Type information about the running kernel, Documentation/bpf/btf.rst.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";

@@ -5,15 +5,15 @@ use std::fmt;
 
 use msgget_trace_ebpf::Counters;
 
-use crate::pipeline::Tally;
+use crate::{event::Balance, kernel::Skipped, pipeline::Tally};
 
 /// Where the calls went, from the first sight of them in the kernel to the line that was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// What the kernel side counted.
     pub kernel: Counters,
-    /// Runs of our programs that the kernel skipped: calls that nobody saw, or saw by halves.
-    pub skipped: u64,
+    /// What the kernel did not let our programs see.
+    pub skipped: Skipped,
     /// What became of the records whose lines, if any, the output has accepted.
     pub user: Tally,
 }
@@ -23,6 +23,36 @@ impl Ledger {
     #[must_use]
     pub const fn submitted(&self) -> u64 {
         self.kernel.submitted + self.kernel.contexts_submitted
+    }
+
+    /// Every counter by its name.
+    #[must_use]
+    pub fn balance(&self) -> Balance {
+        let Self { kernel, skipped, user } = self;
+        vec![
+            ("seen", kernel.seen),
+            ("submitted", kernel.submitted),
+            ("lost", kernel.lost_ring_full),
+            ("skipped", skipped.calls),
+            ("halves_skipped", skipped.halves),
+            ("read", user.read),
+            ("rejected", user.rejected),
+            ("canaries", user.canaries),
+            ("early", user.early),
+            ("witnesses", user.witnesses),
+            ("delivered", user.calls),
+            ("findings", user.findings),
+            ("health", user.health),
+            ("ambiguous", user.ambiguous),
+            ("unpaired", user.unpaired),
+            ("not_executed", user.not_executed),
+            ("collisions", kernel.slot_collisions),
+            ("facts_lost", kernel.facts_full),
+            ("not_followed", kernel.follow_full),
+            ("contexts_submitted", kernel.contexts_submitted),
+            ("contexts_lost", kernel.contexts_lost),
+            ("contexts", user.contexts),
+        ]
     }
 
     /// The first equation that does not hold, in words. To be asked when the hooks are detached and the ring is empty.
@@ -44,30 +74,7 @@ impl Ledger {
 /// One line of `name=number` pairs.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kernel, skipped, user } = self;
-        let pairs = [
-            ("seen", kernel.seen),
-            ("submitted", kernel.submitted),
-            ("lost", kernel.lost_ring_full),
-            ("skipped", *skipped),
-            ("read", user.read),
-            ("rejected", user.rejected),
-            ("canaries", user.canaries),
-            ("early", user.early),
-            ("witnesses", user.witnesses),
-            ("delivered", user.calls),
-            ("findings", user.findings),
-            ("ambiguous", user.ambiguous),
-            ("unpaired", user.unpaired),
-            ("not_executed", user.not_executed),
-            ("collisions", kernel.slot_collisions),
-            ("facts_lost", kernel.facts_full),
-            ("not_followed", kernel.follow_full),
-            ("contexts_submitted", kernel.contexts_submitted),
-            ("contexts_lost", kernel.contexts_lost),
-            ("contexts", user.contexts),
-        ];
-        for (nth, (name, number)) in pairs.into_iter().enumerate() {
+        for (nth, (name, number)) in self.balance().into_iter().enumerate() {
             let space = if nth == 0 { "" } else { " " };
             write!(f, "{space}{name}={number}")?;
         }
@@ -93,7 +100,7 @@ mod tests {
             witnesses: 1,
             ..Tally::default()
         };
-        Ledger { kernel, skipped: 0, user }
+        Ledger { kernel, skipped: Skipped::default(), user }
     }
 
     #[test]

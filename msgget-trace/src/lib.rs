@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The upper half is the `msgget-trace-ebpf` crate. Below it each stage is a module, in the order of the flow: [`kernel`],
-//! [`event`] (with decode), [`decide`], [`detect`], [`enrich`], [`encode`], [`sink`]. [`pipeline`] is one record's way through them,
-//! [`daemon`] their life: start, ready, drain, stop. [`command`] holds what the user can ask for.
+//! [`event`] (with decode), [`decide`], [`detect`], [`enrich`], [`encode`], [`sink`]. [`source`] and [`pipeline`]
+//! are a call's way through them, [`daemon`] their life: start, watch, stop. [`command`] holds what the user can ask for.
 
 pub mod canary;
 pub mod cli;
@@ -29,3 +29,4 @@ pub mod pipeline;
 mod readiness;
 pub mod resolver;
 pub mod sink;
+pub mod source;

@@ -1,5 +1,5 @@
-//! A call that was handed an existing queue goes in; whose that queue is comes out, where the hooks did not say so: the
-//! resolver is asked, and what it says is marked with its age.
+//! A call that was handed a queue goes in; whose that queue is comes out, where the hooks did not say so: the resolver is
+//! asked, and what it says is marked with its age. The creator may also tell what an ambiguous call did.
 
 use crate::{
     event::{Call, Outcome, Queue},
@@ -26,11 +26,21 @@ impl Owners {
     /// True for a call whose queue's owner only the resolver can tell.
     #[must_use]
     pub fn wanted(call: &Call) -> bool {
-        call.queue.is_none() && call.outcome == Outcome::Opened && !call.witness
+        call.queue.is_none() && matches!(call.outcome, Outcome::Opened | Outcome::Ambiguous) && !call.witness
+    }
+
+    /// Completes `call` by whose queue it was handed.
+    pub async fn ask(&self, call: &mut Call) {
+        if let Some(queue) = self.of(call).await {
+            call.settle(queue.cuid, queue.cgid);
+            if call.outcome != Outcome::Created {
+                call.queue = Some(queue);
+            }
+        }
     }
 
     /// Whose queue `call` was handed.
-    pub async fn of(&self, call: &Call) -> Option<Queue> {
+    async fn of(&self, call: &Call) -> Option<Queue> {
         let client = self.0.as_ref()?;
         let question = Question::Stat(i32::try_from(call.result).ok()?);
         // The thread, not the process: each may have a namespace of its own.

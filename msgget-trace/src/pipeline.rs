@@ -1,16 +1,12 @@
-//! One record's way through the pure stages: bytes out of the ring go in, lines come out, and every record is counted into
-//! exactly one number of a [`Tally`].
+//! A call's way from its source to the sink's buffer: decided calls and news of the sensor itself go in, lines come out,
+//! and every record is counted into exactly one number of a [`Tally`].
 
 use crate::{
     canary::{Canary, CanaryLost},
-    decide::{Decider, Progress},
     detect::Engine,
     encode::Json,
     enrich::{Enricher, Images},
-    event::{
-        BootTime, Call, Outcome, Start,
-        decode::{Decoded, Decoder},
-    },
+    event::{Call, Health, Outcome},
 };
 
 /// What became of some records.
@@ -22,7 +18,7 @@ pub struct Tally {
     pub rejected: u64,
     /// Of those, our own proving calls.
     pub canaries: u64,
-    /// Of those, calls that came before the hooks were trusted.
+    /// Of those, calls that came before the hooks were trusted, or after others had taken over.
     pub early: u64,
     /// Of those, calls that were not wanted for themselves.
     pub witnesses: u64,
@@ -32,6 +28,8 @@ pub struct Tally {
     pub calls: u64,
     /// Lines of findings made.
     pub findings: u64,
+    /// Lines of health records made.
+    pub health: u64,
     /// Of the calls, those whose entry was not seen.
     pub unpaired: u64,
     /// Of the calls, those that somebody answered in the kernel's place.
@@ -52,6 +50,7 @@ impl Tally {
             contexts,
             calls,
             findings,
+            health,
             unpaired,
             not_executed,
             ambiguous,
@@ -64,31 +63,29 @@ impl Tally {
         self.contexts += contexts;
         self.calls += calls;
         self.findings += findings;
+        self.health += health;
         self.unpaired += unpaired;
         self.not_executed += not_executed;
         self.ambiguous += ambiguous;
     }
 }
 
-/// decode ─► decide ─► detect ─► enrich ─► encode, with what they remember.
+/// detect ─► enrich ─► encode, with what they remember.
 #[derive(Debug)]
 pub struct Pipeline {
-    /// First stage.
-    pub decoder: Decoder,
-    /// Second stage.
-    pub decider: Decider,
     engine: Engine,
-    /// Fourth stage.
+    /// Second stage.
     pub enricher: Enricher,
-    images: Images,
+    /// Programs that were announced.
+    pub images: Images,
     /// Last stage.
     pub json: Json,
     /// Lines made so far.
     sequence: u64,
+    /// Health records made so far.
+    news: u64,
     /// The latest proving call.
     canary: Option<Canary>,
-    /// Whether the hooks are trusted: calls that come before are not shown, for the hooks may be about to be replaced.
-    proven: bool,
     /// What became of the latest canary that arrived.
     arrived: Option<Result<(), CanaryLost>>,
 }
@@ -96,55 +93,26 @@ pub struct Pipeline {
 impl Pipeline {
     /// Empty stages.
     #[must_use]
-    pub fn new(decoder: Decoder, decider: Decider, images: Images, enricher: Enricher, json: Json) -> Self {
-        Self {
-            decoder,
-            decider,
-            engine: Engine::new(),
-            enricher,
-            images,
-            json,
-            sequence: 0,
-            canary: None,
-            proven: false,
-            arrived: None,
-        }
+    pub fn new(images: Images, enricher: Enricher, json: Json) -> Self {
+        Self { engine: Engine::new(), enricher, images, json, sequence: 0, news: 0, canary: None, arrived: None }
     }
 
-    /// From now on the hooks are trusted: appends the line of `start`, the first one, to `out`.
-    pub fn start(&mut self, start: &Start, out: &mut Vec<u8>) {
-        self.proven = true;
+    /// Looks whether clocks and files have changed; to be called once a batch.
+    pub fn refresh(&mut self) {
+        self.json.clock.refresh();
+        self.enricher.refresh();
+    }
+
+    /// Appends the line of `health` to `out`.
+    pub fn report(&mut self, health: &Health, out: &mut Vec<u8>, tally: &mut Tally) {
         self.sequence += 1;
-        self.json.start(start, self.sequence, out);
+        tally.health += 1;
+        self.json.health(health, self.news, self.sequence, out);
+        self.news += 1;
     }
 
-    /// Takes the record at `position` of the ring in, at the moment `now`.
-    pub fn take(&mut self, position: u64, bytes: &[u8], now: BootTime, tally: &mut Tally) {
-        match self.decoder.decode(position, bytes) {
-            Ok(Decoded::Call(mut call)) => {
-                self.images.attach(&mut call);
-                self.decider.push(call, now);
-            }
-            Ok(Decoded::Image(image)) => {
-                tally.read += 1;
-                tally.contexts += 1;
-                self.images.remember(image);
-            }
-            Err(malformed) => {
-                tally.read += 1;
-                tally.rejected += 1;
-                log::error!("position {position} of the ring holds {malformed}; it is counted as rejected");
-            }
-        }
-    }
-
-    /// The next call, if it waits for no other.
-    pub fn next(&mut self, progress: Option<Progress>) -> Option<Call> {
-        self.decider.next(progress)
-    }
-
-    /// Appends what `call` leads to, whole lines, to `out`.
-    pub fn finish(&mut self, call: &Call, out: &mut Vec<u8>, tally: &mut Tally) {
+    /// Appends what `call` leads to, whole lines, to `out`; nothing unless its source `tells` of it.
+    pub fn finish(&mut self, call: &Call, tells: bool, out: &mut Vec<u8>, tally: &mut Tally) {
         tally.read += 1;
         if call.witness {
             tally.witnesses += 1;
@@ -162,7 +130,7 @@ impl Pipeline {
             }
             return;
         }
-        if !self.proven {
+        if !tells {
             out.truncate(line);
             tally.early += 1;
             return;
@@ -179,7 +147,7 @@ impl Pipeline {
         }
     }
 
-    /// Sends `canary` on its way.
+    /// Awaits `canary`, which has been sent.
     pub fn expect(&mut self, canary: Canary) {
         self.arrived = None;
         self.canary = Some(canary);

@@ -88,7 +88,7 @@ fn with_output_the_command_keeps_its_own() {
     let report = finish(command.args(["unshare", "--ipc", "perl", "-e", "msgget(12, 0); print qq(result\\n)"]));
     assert_eq!(report.stdout, ["result"]);
     let text = fs::read_to_string(file.path()).unwrap();
-    assert_eq!(calls(&text.lines().skip(1).map(Line::parse).collect::<Vec<_>>()), [12]);
+    assert_eq!(calls(&common::lines_of(&text)), [12]);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn nested_each_sees_its_own() {
         file.path().display()
     );
     let outer = lines(&finish(&mut exec(&inner)));
-    let inner: Vec<_> = fs::read_to_string(file.path()).unwrap().lines().skip(1).map(Line::parse).collect();
+    let inner = common::lines_of(&fs::read_to_string(file.path()).unwrap());
     assert_eq!(calls(&inner), [52]);
     let outer = calls(&outer);
     assert!(outer.contains(&51) && outer.contains(&52), "{outer:?} (and the canary of the inner one)");

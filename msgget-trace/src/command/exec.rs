@@ -37,7 +37,7 @@ pub(super) fn run(config: &Config, command: &[OsString]) -> Result<u8, Failure> 
         let mut family = Family { command: child.id(), status: None };
         let end = daemon.trace(family.gone(&mut signals)).await?;
         match end {
-            End::Done(()) => conclude(daemon).await?,
+            End::Done(()) => conclude(daemon, "the command has ended").await?,
             // Nobody reads any more; the command is none of the reader's business and goes on.
             End::Closed => {
                 drop(daemon);

@@ -16,14 +16,14 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let stop = async {
             tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
             }
         };
         let mut daemon = Daemon::start(config).await?;
         ready(&daemon, "every msgget of this host");
         match daemon.trace(stop).await? {
-            End::Done(()) => conclude(daemon).await,
+            End::Done(signal) => conclude(daemon, signal).await,
             End::Closed => Ok(()),
         }
     })

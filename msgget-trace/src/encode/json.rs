@@ -17,6 +17,7 @@ use common::Common;
 use program::Program;
 use serde::{Serialize, Serializer};
 use tracee::{Argument, ArgumentValue, DetectedFrom, Metadata, Tracee};
+use uuid::Uuid;
 
 use crate::{
     detect::{Finding, Tags, Value},
@@ -33,6 +34,8 @@ const MSGGET: u32 = if cfg!(target_arch = "aarch64") { 186 } else { 68 };
 /// What lines say besides the call: about this machine and its clock.
 #[derive(Debug)]
 pub struct Json {
+    /// The run, which the health records name.
+    pub run: Uuid,
     /// This machine.
     pub host: Host,
     /// Its clocks.

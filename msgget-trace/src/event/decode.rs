@@ -117,6 +117,7 @@ impl Decoder {
             outcome,
             source,
             positions: positions(&record).filter(|_| outcome == Outcome::Ambiguous),
+            rivals: None,
             linearised: (record.fact_ns != 0).then_some(BootTime(record.fact_ns)),
             queue: self.opened_queue(&record),
             door,

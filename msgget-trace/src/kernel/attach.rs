@@ -44,7 +44,7 @@ impl Point {
 /// A program of the object, and where it goes.
 type Hook = (&'static str, Point);
 
-/// The programs of each rung, in the order of attaching.
+/// The programs of each rung, in the order of attaching; the first makes the records.
 const fn hooks(rung: Rung) -> &'static [Hook] {
     match rung {
         Rung::Tracepoint => {

@@ -52,6 +52,24 @@ pub struct Settings {
     pub canary_key: i32,
 }
 
+/// Runs of our programs that the kernel skipped because one was running on that CPU already (`recursion_misses`,
+/// kernel/bpf/syscall.c).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Of the program that makes the records: so many calls nobody saw. Fewer where the program runs for other calls, too.
+    pub calls: u64,
+    /// Of the others: so many calls say less than they could.
+    pub halves: u64,
+}
+
+impl Skipped {
+    /// Both added up.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { calls: self.calls + other.calls, halves: self.halves + other.halves }
+    }
+}
+
 /// The programs in the kernel. Dropping it takes them out.
 pub struct Kernel {
     /// Before the programs: detached first.
@@ -139,26 +157,27 @@ impl Kernel {
         self.links = None;
     }
 
-    /// What the kernel side counted so far, all CPUs together.
+    /// What the kernel side counted so far on each CPU.
     ///
     /// # Errors
     /// [`Failure::Refused`] when the map cannot be read.
-    pub fn counters(&self) -> Result<Counters, Failure> {
+    pub fn counters(&self) -> Result<Vec<Counters>, Failure> {
         let cpus = self.counters.get(&0, 0).map_err(|error| refused("reading the counters", &error))?;
-        Ok(cpus.iter().fold(Counters::default(), |sum, Abi(cpu)| sum.plus(cpu)))
+        Ok(cpus.iter().map(|Abi(cpu)| *cpu).collect())
     }
 
-    /// How often the kernel skipped a program of ours because it was running on that CPU already: calls that were missed,
-    /// or half seen (`recursion_misses`, kernel/bpf/syscall.c).
+    /// Runs of our programs that the kernel skipped so far.
     #[must_use]
-    pub fn recursion_misses(&self) -> u64 {
+    pub fn skipped(&self) -> Skipped {
         let misses = |name| {
             let fd = self.ebpf.program(name)?.fd().ok()?.as_fd().as_raw_fd();
             let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
             let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
             line.trim().parse::<u64>().ok()
         };
-        Links::programs(self.rung).filter_map(misses).sum()
+        // The first is the one that makes the record, see `hooks`.
+        let mut programs = Links::programs(self.rung).map(|name| misses(name).unwrap_or_default());
+        Skipped { calls: programs.next().unwrap_or_default(), halves: programs.sum() }
     }
 
     /// The diagnostics of the kernel program.

@@ -253,6 +253,16 @@ impl Stream {
     }
 }
 
+/// True for the line of a health record: one without a process.
+pub(crate) fn is_health(raw: &str) -> bool {
+    !raw.contains("\"hostProcessId\":")
+}
+
+/// The call and finding lines of an output, each checked for its shape.
+pub(crate) fn lines_of(output: &str) -> Vec<Line> {
+    output.lines().filter(|raw| !is_health(raw)).map(Line::parse).collect()
+}
+
 /// What a program that has ended left.
 pub(crate) struct Report {
     pub(crate) status: ExitStatus,
@@ -268,12 +278,15 @@ impl Report {
         start
     }
 
-    /// Standard output after the start record as call and finding lines, each checked for its shape.
+    /// The call and finding lines of standard output, each checked for its shape.
     pub(crate) fn lines(&self) -> Vec<Line> {
-        let hook = self.start()["hook"].clone();
-        let lines: Vec<_> = self.stdout[1..].iter().map(|raw| Line::parse(raw)).collect();
-        assert!(lines.iter().filter(|line| line.is_call()).all(|line| line["hook"] == hook), "one run, one rung");
-        lines
+        self.stdout.iter().filter(|raw| !is_health(raw)).map(|raw| Line::parse(raw)).collect()
+    }
+
+    /// The health records of this name.
+    pub(crate) fn health(&self, name: &str) -> Vec<serde_json::Value> {
+        let records = self.stdout.iter().filter(|raw| is_health(raw)).map(|raw| serde_json::from_str(raw).unwrap());
+        records.filter(|record: &serde_json::Value| record["eventName"] == name).collect()
     }
 
     /// The numbers of the last message.
@@ -300,10 +313,29 @@ impl Report {
         let lines = self.lines();
         let findings = lines.iter().filter(|line| !line.is_call()).count();
         self.add_up(lines.len() - findings, findings);
-        for (line, n) in lines.iter().zip(2..) {
+        for (raw, n) in self.stdout.iter().zip(1..) {
+            let line: serde_json::Value = serde_json::from_str(raw).unwrap();
             assert_eq!(line["sequence"], n, "a gap");
         }
+        // One run, one rung, unless it says otherwise.
+        if self.health("degraded").is_empty() {
+            let hook = self.start()["hook"].clone();
+            assert!(lines.iter().filter(|line| line.is_call()).all(|line| line["hook"] == hook), "one run, one rung");
+        }
+        if self.status.success() {
+            self.stop_record();
+        }
         lines
+    }
+
+    /// The stop record, which is the last line, and whose balance is that of the last message.
+    pub(crate) fn stop_record(&self) -> serde_json::Value {
+        let stop: serde_json::Value = serde_json::from_str(self.stdout.last().expect("a stop record")).unwrap();
+        assert_eq!(stop["eventName"], "stop", "{stop}");
+        for (name, number) in self.balance() {
+            assert_eq!(stop["balance"][name], number, "{name} in {stop}");
+        }
+        stop
     }
 
     /// Asserts that the balance agrees with itself and with what was counted on the output.

@@ -23,7 +23,7 @@ fn json() -> Json {
         id: Some("0123456789abcdef0123456789abcdef".into()),
         boot_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
     };
-    Json { host, clock: Clock::fixed(1_785_589_000_000_000_000), rung: Rung::TpBtf }
+    Json { run: Uuid::from_u128(1), host, clock: Clock::fixed(1_785_589_000_000_000_000), rung: Rung::TpBtf }
 }
 
 /// In a container of a pod, as a user with a name.

@@ -1,0 +1,72 @@
+//! Stop: a running daemon goes in; its hooks are detached, what they saw is brought to the output, and the balance comes
+//! out.
+
+use std::{io, time::Duration};
+
+use tokio::time;
+
+use super::{Daemon, StepError};
+use crate::{event::News, failure::Failure, ledger::Ledger, sink::SinkError};
+
+/// How long a stop waits for an output that takes nothing.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+impl Daemon {
+    /// Detaches, drains, flushes, and strikes the balance, which `reason` goes with; beside it stands what went wrong on
+    /// the way: [`Failure::Output`] when lines could not be written within [`STOP_DEADLINE`].
+    pub async fn stop(mut self, reason: &'static str) -> (Ledger, Result<(), Failure>) {
+        let drained = self.drain().await;
+        let counted = self.count();
+        // What was not written is not accounted for, and that has been said.
+        if drained.is_ok()
+            && let Some(violation) = self.ledger.violation()
+        {
+            log::error!("the ledger does not balance, which is a defect: {violation}");
+        }
+        let mut stopped = drained.and(counted);
+        if stopped.is_ok() {
+            let mut ledger = self.ledger;
+            ledger.user.health += 1; // this one
+            self.say(News::Stop { reason, balance: ledger.balance() });
+            stopped = match time::timeout(STOP_DEADLINE, self.settle()).await {
+                Ok(Ok(()) | Err(SinkError::Closed)) => Ok(()),
+                Ok(Err(error)) => Err(self.failed(error.into())),
+                Err(_) => Err(self.failed(late())),
+            };
+        }
+        (self.ledger, stopped)
+    }
+
+    async fn drain(&mut self) -> Result<(), Failure> {
+        match &mut self.next {
+            None => self.source.detach(),
+            Some(next) => next.detach(),
+        }
+        let mut moved = time::Instant::now();
+        loop {
+            let before = (self.ledger.user.read, self.sink.total());
+            match time::timeout(STOP_DEADLINE, self.step()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(StepError::Sink(SinkError::Closed))) => return Ok(()),
+                Ok(Err(error)) => return Err(self.failed(error)),
+                Err(_) if self.sink.total() > before.1 => {}
+                Err(_) => return Err(self.failed(late())),
+            }
+            if self.next.is_none() && self.source.exhausted()? {
+                return Ok(());
+            }
+            // Nothing new comes, so as long as something moves this ends.
+            if before != (self.ledger.user.read, self.sink.total()) {
+                moved = time::Instant::now();
+            } else if moved.elapsed() > STOP_DEADLINE {
+                return Ok(());
+            } else {
+                time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+}
+
+fn late() -> StepError {
+    SinkError::Io(io::ErrorKind::TimedOut.into()).into()
+}

@@ -1,0 +1,220 @@
+//! Watch: what the kernel counts and whether the daemon's own calls still come back go in; health records come out, and
+//! hooks that have turned out to be wrong here are replaced by those of the next rung down.
+
+use std::time::{Duration, Instant};
+
+use msgget_trace_ebpf::Counters;
+
+use super::{Daemon, identity};
+use crate::{
+    canary::{Canary, CanaryLost},
+    enrich::Clock,
+    event::{BootTime, LossReason, News},
+    failure::Failure,
+    kernel::Skipped,
+    source::Source,
+};
+
+/// How often it is looked.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What was seen at the last look.
+#[derive(Debug)]
+pub(super) struct Watch {
+    heartbeat: Duration,
+    /// When the next heartbeat is due.
+    due: Instant,
+    /// When it was looked last, on both clocks.
+    looked: (Instant, BootTime),
+    /// Records lost on each CPU.
+    lost: Vec<u64>,
+    /// Calls that were skipped.
+    skipped: u64,
+    /// Records that were refused.
+    rejected: u64,
+    /// What the hooks in use had missed when we last thought of leaving them.
+    heeded: Skipped,
+    /// The canary that is under way.
+    flight: Option<Flight>,
+    degraded: bool,
+}
+
+/// A canary under way. Its call is over, so its record, if there is one, stands before this position of the ring.
+#[derive(Debug)]
+struct Flight {
+    behind: u64,
+    before: Counters,
+}
+
+impl Watch {
+    pub(super) fn new(heartbeat: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            heartbeat,
+            due: now + heartbeat,
+            looked: (now, Clock::boot_now()),
+            lost: Vec::new(),
+            skipped: 0,
+            rejected: 0,
+            heeded: Skipped::default(),
+            flight: None,
+            degraded: false,
+        }
+    }
+}
+
+impl Daemon {
+    /// Looks, if it is time to: once a second.
+    pub(super) fn watch(&mut self) -> Result<(), Failure> {
+        let (last, since) = self.watch.looked;
+        let now = Instant::now();
+        if now.duration_since(last) < INTERVAL {
+            return Ok(());
+        }
+        self.watch.looked = (now, Clock::boot_now());
+        self.count()?;
+        self.report_losses(since)?;
+        self.heed_misses()?;
+        self.await_canary()?;
+        if now >= self.watch.due {
+            self.watch.due = now + self.watch.heartbeat;
+            let balance = self.ledger.balance();
+            self.say(News::Heartbeat { balance });
+            self.fly()?;
+        }
+        Ok(())
+    }
+
+    /// Brings the kernel's side of the ledger up to date.
+    pub(super) fn count(&mut self) -> Result<(), Failure> {
+        let (mut kernel, mut skipped) = self.former;
+        for source in std::iter::once(&self.source).chain(&self.next) {
+            kernel = kernel.plus(&source.total()?);
+            skipped = skipped.plus(source.skipped());
+        }
+        self.ledger.kernel = kernel;
+        self.ledger.skipped = skipped;
+        Ok(())
+    }
+
+    /// Says what went missing since the last look.
+    fn report_losses(&mut self, since: BootTime) -> Result<(), Failure> {
+        let mut losses = Vec::new();
+        let lost: Vec<_> = self.source.counters()?.iter().map(|cpu| cpu.lost_ring_full).collect();
+        self.watch.lost.resize(lost.len(), 0);
+        for (cpu, (lost, known)) in (0..).zip(lost.iter().zip(&mut self.watch.lost)) {
+            losses.push((LossReason::RingFull, lost - std::mem::replace(known, *lost), Some(cpu)));
+        }
+        let skipped = self.ledger.skipped.calls;
+        losses.push((LossReason::RecursionMisses, skipped - std::mem::replace(&mut self.watch.skipped, skipped), None));
+        let rejected = self.ledger.user.rejected;
+        losses.push((LossReason::Rejected, rejected - std::mem::replace(&mut self.watch.rejected, rejected), None));
+        for (reason, count, cpu) in losses {
+            if count > 0 {
+                self.say(News::Loss { reason, count, cpu, since });
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves hooks that the kernel skips.
+    fn heed_misses(&mut self) -> Result<(), Failure> {
+        let skipped = self.hooks().skipped();
+        if std::mem::replace(&mut self.watch.heeded, skipped) == skipped {
+            return Ok(());
+        }
+        self.source.missed();
+        self.step_down("recursion_misses", "the kernel skipped runs of these hooks, so calls were missed")
+    }
+
+    /// Makes a call that must come back.
+    fn fly(&mut self) -> Result<(), Failure> {
+        if self.next.is_some() || self.watch.flight.is_some() {
+            return Ok(()); // there will be another heartbeat
+        }
+        let before = self.source.total()?;
+        let canary = Canary::fly(self.me.canary_key, identity()?)?;
+        self.pipeline.expect(canary);
+        self.watch.flight = Some(Flight { behind: self.source.produced(), before });
+        Ok(())
+    }
+
+    /// Whether the canary under way has come back, or never will.
+    fn await_canary(&mut self) -> Result<(), Failure> {
+        let Some(Flight { behind, before }) = &self.watch.flight else { return Ok(()) };
+        let trouble = match self.pipeline.arrived() {
+            Some(Ok(())) => {
+                self.watch.flight = None;
+                if std::mem::take(&mut self.watch.degraded) {
+                    self.say(News::Recovered);
+                }
+                return Ok(());
+            }
+            Some(Err(wrong)) => wrong,
+            None if !self.source.passed(*behind) => return Ok(()),
+            None => {
+                let now = self.source.total()?;
+                if now.lost_ring_full != before.lost_ring_full {
+                    self.watch.flight = None;
+                    return self.fly(); // it may be among the lost, which have been reported
+                }
+                CanaryLost::Late(self.last_seen(before, &now))
+            }
+        };
+        self.watch.flight = None;
+        self.step_down("canary_lost", &trouble.to_string())
+    }
+
+    /// Says that the hooks in use are not to be trusted, and replaces them by those of the next rung down, if the user left
+    /// the choice to us and there is one.
+    fn step_down(&mut self, reason: &'static str, detail: &str) -> Result<(), Failure> {
+        if self.next.is_some() {
+            return Ok(()); // they are gone already
+        }
+        let mut tried = String::new();
+        while !self.lower.is_empty() {
+            let rung = self.lower.remove(0);
+            match Source::attach(rung, &self.config, self.me) {
+                Ok((mut next, logger)) => {
+                    self.source.hand_over(&mut next);
+                    let detail = format!("{detail}; {} took over from {}{tried}", rung.name(), self.rung().name());
+                    log::warn!("{detail}");
+                    self.next = Some(next);
+                    self.listen(logger);
+                    self.say(News::Degraded { reason, detail });
+                    return Ok(());
+                }
+                Err(failure) if failure.of_the_rung() => {
+                    tried = format!("{tried}; not {}: {failure}", rung.name());
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        // Said once, not every second.
+        if !std::mem::replace(&mut self.watch.degraded, true) {
+            let detail = format!("{detail}{tried}");
+            log::warn!("{detail}");
+            self.say(News::Degraded { reason, detail });
+        }
+        Ok(())
+    }
+
+    /// Goes over to the next source when the present one has nothing left to tell.
+    pub(super) fn change_source(&mut self) -> Result<(), Failure> {
+        if self.next.is_none() || !self.source.exhausted()? {
+            return Ok(());
+        }
+        self.count()?;
+        self.report_losses(self.watch.looked.1)?;
+        if let Some(next) = self.next.take() {
+            let former = std::mem::replace(&mut self.source, next);
+            self.former = (self.former.0.plus(&former.total()?), self.former.1.plus(former.skipped()));
+            self.pipeline.json.rung = self.source.rung();
+            self.watch.lost.clear();
+            self.watch.heeded = Skipped::default();
+            self.watch.flight = None;
+            self.fly()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! What happens to the sensor itself: the types of the health records, which stand in the stream among the calls.
+
+use super::{BootTime, Rung};
+
+/// Names and numbers, each name once: the ledger as a record carries it.
+pub type Balance = Vec<(&'static str, u64)>;
+
+/// A rung that is not in use, though it is higher than the one that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Which.
+    pub rung: Rung,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// By which way calls went missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// The ring had no room for their records.
+    RingFull,
+    /// The kernel did not run our program, because it was running on that CPU already.
+    RecursionMisses,
+    /// Decode refused their records: a defect, or somebody else's program wrote them.
+    Rejected,
+}
+
+impl LossReason {
+    /// The word for it in every output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RingFull => "ring_full",
+            Self::RecursionMisses => "recursion_misses",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Something happened to the sensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// When it was noticed.
+    pub at: BootTime,
+    /// What.
+    pub news: News,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Tracing begins.
+    Start {
+        /// Higher rungs, and why they are not in use.
+        passed: Vec<Passed>,
+        /// Whether a call by `int 0x80` proved to be seen; false also where the kernel does not answer to it.
+        int80_proved: bool,
+        /// Members of kernel structures that this kernel lacks, and so does every event.
+        absent: Vec<&'static str>,
+    },
+    /// Tracing goes on.
+    Heartbeat {
+        /// A snapshot: what is on its way has been taken in, and not yet given out.
+        balance: Balance,
+    },
+    /// Calls went missing, and it is known how many.
+    Loss {
+        /// How.
+        reason: LossReason,
+        /// How many; of [`LossReason::RecursionMisses`] at most so many, for other calls may have been skipped with them.
+        count: u64,
+        /// On which CPU, where that is known.
+        cpu: Option<u32>,
+        /// After this moment, and before the record's.
+        since: BootTime,
+    },
+    /// From now on the sensor sees less, or is not sure what it sees.
+    Degraded {
+        /// Why, in a word.
+        reason: &'static str,
+        /// Why, in words.
+        detail: String,
+    },
+    /// It is again as it was before.
+    Recovered,
+    /// Tracing ends; the last record of a run that had an orderly end.
+    Stop {
+        /// Why.
+        reason: &'static str,
+        /// Where all calls went.
+        balance: Balance,
+    },
+}
+
+impl News {
+    /// The event's name in every output.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::Heartbeat { .. } => "heartbeat",
+            Self::Loss { .. } => "loss",
+            Self::Degraded { .. } => "degraded",
+            Self::Recovered => "recovered",
+            Self::Stop { .. } => "stop",
+        }
+    }
+}
