@@ -5,6 +5,10 @@ pub(crate) mod line;
 pub(crate) mod live;
 pub(crate) mod seccomp;
 pub(crate) mod sys;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod tiny;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod tracer;
 
 use std::{
     collections::HashMap,
