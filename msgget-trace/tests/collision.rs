@@ -72,7 +72,7 @@ fn fork_colliding(first_keys: [i32; 2]) -> [i32; 2] {
 
 #[test]
 fn colliding_thread_ids_hide_nothing() {
-    live!(180);
+    live!(180, floods);
     if !sys::in_host_pid_namespace() {
         skip!("the host's process ids cannot be chosen inside a pid namespace");
     }

@@ -36,7 +36,7 @@ fn mixed(seed: u32) -> Vec<Did> {
 
 #[test]
 fn threads_and_processes_at_once() {
-    live!(120);
+    live!(120, floods);
     let daemon = run(&[]);
     let calls = sys::private_ipc(|| {
         let start = Barrier::new(9);

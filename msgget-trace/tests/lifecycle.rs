@@ -38,13 +38,13 @@ fn stop_amid_calls(signal: i32) {
 
 #[test]
 fn sigint_ends_it_in_balance() {
-    live!(60);
+    live!(60, floods);
     stop_amid_calls(libc::SIGINT);
 }
 
 #[test]
 fn sigterm_ends_it_in_balance() {
-    live!(60);
+    live!(60, floods);
     stop_amid_calls(libc::SIGTERM);
 }
 
@@ -59,7 +59,7 @@ fn idle_it_ends_in_balance_and_silence() {
 
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
-    live!(60);
+    live!(60, floods);
     let (daemon, stdout) = Program::start_unread(&mut msgget_trace(["run"]));
     let daemon = daemon.ready();
     let ((line, report), ..) = amid_calls(|| {
@@ -76,7 +76,7 @@ fn a_closed_pipe_ends_it_quietly() {
 
 #[test]
 fn an_endless_flood_into_a_file_can_be_stopped() {
-    live!(60);
+    live!(60, floods);
     let dir = tempfile::tempdir().unwrap();
     let lines = dir.path().join("lines");
     let mut command = msgget_trace(["run", "--output", lines.to_str().unwrap()]);

@@ -30,7 +30,7 @@ fn paced(first: i32) -> i64 {
 
 #[test]
 fn a_million_calls_at_20_000_a_second() {
-    live!(300);
+    live!(300, floods);
     let file = tempfile::NamedTempFile::new().unwrap();
     let daemon = run(&["--output", file.path().to_str().unwrap()]);
     // Key 0 is IPC_PRIVATE, so the numbers start at 1.

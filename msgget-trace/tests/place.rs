@@ -53,6 +53,48 @@ fn a_container_is_named_even_when_its_process_is_gone() {
     assert_eq!(line.text("cgroupPath"), format!("/{name}"));
 }
 
+/// In a container, nothing but programs that are gone as soon as they have called.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn of_two_hundred_short_programs_every_one_is_named_whole() {
+    live!(60);
+    const KEY: i32 = 0x7177;
+    let Some(mount) = cgroup2() else { skip!("no cgroup2 is mounted") };
+    let id = format!("{:064x}", 0x00c0_fefe_u64 << 20 | u64::from(std::process::id()));
+    let name = format!("docker-{id}.scope");
+    let cgroup = Cgroup(mount.join(&name));
+    fs::create_dir(&cgroup.0).unwrap();
+    let tiny = common::tiny::Tiny::new(KEY, 0);
+
+    let daemon = run(&[]);
+    let script = "echo 0 >\"$1/cgroup.procs\" || exit; i=0; while [ $i -lt 200 ]; do \"$0\" $i; i=$((i + 1)); done";
+    let path = tiny.path.to_str().unwrap();
+    let (namespace, shell) = sys::private_ipc(|| {
+        let mut shell = common::shell(script, &[path, cgroup.0.to_str().unwrap()]).spawn().unwrap();
+        assert!(shell.wait().unwrap().success());
+        (sys::namespace("ipc"), shell.id())
+    });
+    let lines = daemon.stop().balanced();
+    let ours = |line: &&common::Line| {
+        line.is_call()
+            && line["ipcNamespace"] == namespace
+            && *line.arg("key") == KEY
+            && line["parentProcessId"] == shell
+    };
+    let lines: Vec<_> = lines.iter().filter(ours).collect();
+    assert_eq!(lines.len(), 200);
+    for (line, nth) in lines.iter().zip(0..) {
+        let place = ["containerId", "containerRuntime", "cgroupPath"].map(|key| line.text(key));
+        assert_eq!(place, [&*id, "docker", &*format!("/{name}")], "program {nth}");
+        // Kernel memory may not be read there: tests/images.rs.
+        if !sys::confidential() {
+            assert_eq!(line["executable"]["path"], path, "program {nth}");
+            assert_eq!(line["commandLine"], serde_json::json!([path, format!("{nth}")]), "program {nth}");
+            assert!(!line.has("commandLineCut"), "program {nth}");
+        }
+    }
+}
+
 #[test]
 fn users_have_names() {
     live!(60);

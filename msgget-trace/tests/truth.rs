@@ -134,7 +134,7 @@ fn overlapped(line: &Line, lines: &[Line]) -> bool {
 
 #[test]
 fn created_and_opened_are_never_confused() {
-    live!(120);
+    live!(120, floods);
     let dir = tempfile::tempdir().unwrap();
     let namespaces: Vec<_> =
         (0..3).map(|_| sys::private_ipc(|| File::open("/proc/thread-self/ns/ipc").unwrap())).collect();

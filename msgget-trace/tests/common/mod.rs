@@ -5,6 +5,10 @@ pub(crate) mod line;
 pub(crate) mod live;
 pub(crate) mod seccomp;
 pub(crate) mod sys;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod tiny;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod tracer;
 
 use std::{
     collections::HashMap,
@@ -69,7 +73,8 @@ pub(crate) fn observe(calls: impl FnOnce() -> Vec<Did> + Send) -> Vec<(Did, Line
     line::pair(&did, &daemon.stop().balanced())
 }
 
-/// Runs `body` while another thread calls `msgget` on keys 1 to 10 in turn, ten calls every millisecond. Also returns the
+/// Runs `body` while another thread calls `msgget` on keys 1 to 10 in turn, ten calls every millisecond: a flood, where the
+/// machine is slow, so for tests that run alone. Also returns the
 /// id of that thread and the number of its calls.
 pub(crate) fn amid_calls<T>(body: impl FnOnce() -> T) -> (T, i32, usize) {
     /// Lets the calls end, also when `body` panics.

@@ -40,6 +40,14 @@ pub(crate) fn ignore_sigsys() {
     }
 }
 
+/// Waits until a call waits at a seccomp listener.
+pub(crate) fn await_call(listener: &File) {
+    let mut poll = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let limit = i32::try_from(super::patience().as_millis()).unwrap();
+    // SAFETY: one valid pollfd.
+    assert_eq!(unsafe { libc::poll(&raw mut poll, 1, limit) }, 1, "no call waits at the listener");
+}
+
 /// Answers one call that waits at a seccomp listener with this value, or lets the kernel execute it.
 pub(crate) fn answer(listener: &File, value: Option<i64>) {
     const RECV: libc::Ioctl = 0xc050_2100_u32 as libc::Ioctl;
