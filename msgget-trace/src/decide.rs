@@ -76,7 +76,7 @@ impl Decider {
 
     /// Takes the next call in, at the moment `now`.
     pub fn push(&mut self, mut call: Call, now: BootTime) {
-        let id = (call.ipc_ns, call.result);
+        let id = (call.caller.ipc_ns, call.result);
         let mut claims = false;
         match call.outcome {
             Outcome::Created => {
@@ -134,7 +134,7 @@ impl Decider {
         }
         let Waiting { mut call, .. } = self.waiting.pop_front()?;
         self.claims -= 1;
-        let id = (call.ipc_ns, call.result);
+        let id = (call.caller.ipc_ns, call.result);
         match if complete { self.judge(&call) } else { None } {
             Some(outcome) => {
                 call.decide(outcome, Source::Counters);
@@ -152,7 +152,7 @@ impl Decider {
     /// What `call`, a claim that was the first in the queue, did, now that all calls it overlaps have been read.
     fn judge(&self, call: &Call) -> Option<Outcome> {
         let began = call.entered?;
-        let id = (call.ipc_ns, call.result);
+        let id = (call.caller.ipc_ns, call.result);
         let during = |end: Option<&BootTime>| end.is_some_and(|end| *end > began);
         if self.lost.is_some_and(|lost| began <= lost) || during(self.contested.peek(&id)) {
             return None;
@@ -161,7 +161,7 @@ impl Decider {
             return Some(Outcome::Opened);
         }
         let rival = |other: &Waiting| {
-            other.claims && (other.call.ipc_ns, other.call.result) == id && overlap(&other.call, call)
+            other.claims && (other.call.caller.ipc_ns, other.call.result) == id && overlap(&other.call, call)
         };
         if self.waiting.iter().any(rival) { None } else { Some(Outcome::Created) }
     }

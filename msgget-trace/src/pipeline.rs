@@ -122,7 +122,7 @@ impl Pipeline {
     pub fn take(&mut self, position: u64, bytes: &[u8], now: BootTime, tally: &mut Tally) {
         match self.decoder.decode(position, bytes) {
             Ok(Decoded::Call(mut call)) => {
-                self.images.attach(&mut call);
+                self.images.attach(&mut call.caller);
                 self.decider.push(call, now);
             }
             Ok(Decoded::Image(image)) => {
@@ -151,7 +151,7 @@ impl Pipeline {
             return;
         }
         let verdict = self.engine.observe(call);
-        let who = self.enricher.who(call);
+        let who = self.enricher.who(&call.caller);
         let line = out.len();
         self.json.call(call, &who, verdict.tags, self.sequence + 1, out);
         if let Some(canary) = self.canary.as_ref().filter(|canary| canary.ours(call)) {
