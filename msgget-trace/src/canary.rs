@@ -7,7 +7,7 @@ use std::{fs, io, os::unix::fs::MetadataExt as _};
 
 use thiserror::Error;
 
-use crate::event::{Abi, Call, Entry, Errno, Ids, Outcome, before_nul};
+use crate::event::{Abi, Call, Caller, Entry, Errno, Ids, Outcome, before_nul};
 
 /// How far a canary came that did not come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,18 +110,18 @@ impl Identity {
         (self.ids.pid, self.pid_ns)
     }
 
-    /// Compares every fact that `call` has with ours.
-    fn check(&self, call: &Call) -> Result<(), CanaryLost> {
-        compare("ids", call.namespaced, self.ids)?;
+    /// Compares every fact about `caller` with ours.
+    fn check(&self, caller: &Caller) -> Result<(), CanaryLost> {
+        compare("ids", caller.namespaced, self.ids)?;
         let [uid, euid, gid, egid] = self.uids;
-        compare("uid", call.uid, uid)?;
-        compare("euid", call.euid, euid)?;
-        compare("gid", call.gid, gid)?;
-        compare("egid", call.egid, egid)?;
-        compare("mount namespace", call.mnt_ns, self.mnt_ns)?;
-        compare("ipc namespace", call.ipc_ns, self.ipc_ns)?;
-        compare("start time in ticks", call.thread_started.map(|start| start.0 / TICK), self.start_ticks)?;
-        compare("comm", Some(before_nul(&call.comm)), &self.comm[..])
+        compare("uid", caller.uid, uid)?;
+        compare("euid", caller.euid, euid)?;
+        compare("gid", caller.gid, gid)?;
+        compare("egid", caller.egid, egid)?;
+        compare("mount namespace", caller.mnt_ns, self.mnt_ns)?;
+        compare("ipc namespace", caller.ipc_ns, self.ipc_ns)?;
+        compare("start time in ticks", caller.thread_started.map(|start| start.0 / TICK), self.start_ticks)?;
+        compare("comm", Some(before_nul(&caller.comm)), &self.comm[..])
     }
 }
 
@@ -192,14 +192,14 @@ impl Canary {
     pub fn ours(&self, call: &Call) -> bool {
         let us = self.identity.ids.pid;
         call.key == self.key
-            && call.pid_ns == Some(self.identity.pid_ns)
-            && call.namespaced.is_some_and(|ids| ids.pid == us || ids.ppid == us)
+            && call.caller.pid_ns == Some(self.identity.pid_ns)
+            && call.caller.namespaced.is_some_and(|ids| ids.pid == us || ids.ppid == us)
     }
 
     /// True if `call`, which is one of ours, is this very canary.
     #[must_use]
     pub fn is(&self, call: &Call) -> bool {
-        let by_us = call.namespaced.is_some_and(|ids| ids.pid == self.identity.ids.pid);
+        let by_us = call.caller.namespaced.is_some_and(|ids| ids.pid == self.identity.ids.pid);
         by_us == (self.flight == Flight::Native)
     }
 
@@ -218,7 +218,7 @@ impl Canary {
         match self.flight {
             Flight::Native => {
                 compare("entry", Some(call.door.entry), Entry::Syscall)?;
-                self.identity.check(call)
+                self.identity.check(&call.caller)
             }
             Flight::Int80 => {
                 compare("abi", Some(call.door.abi), Abi::I386)?;

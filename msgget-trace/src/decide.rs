@@ -88,7 +88,7 @@ impl Decider {
 
     /// Takes the next call in, at the moment `now`.
     pub fn push(&mut self, mut call: Call, now: BootTime) {
-        let id = (call.ipc_ns, call.result);
+        let id = (call.caller.ipc_ns, call.result);
         let mut claims = false;
         match call.outcome {
             Outcome::Created => {
@@ -146,7 +146,7 @@ impl Decider {
         }
         let Waiting { mut call, .. } = self.waiting.pop_front()?;
         self.claims -= 1;
-        let id = (call.ipc_ns, call.result);
+        let id = (call.caller.ipc_ns, call.result);
         match if complete { self.judge(&call) } else { Err(Rivals::Unknown) } {
             Ok(outcome) => {
                 call.decide(outcome, Source::Counters);
@@ -166,7 +166,7 @@ impl Decider {
     /// else may have done it.
     fn judge(&self, call: &Call) -> Result<Outcome, Rivals> {
         let began = call.entered.ok_or(Rivals::Unknown)?;
-        let id = (call.ipc_ns, call.result);
+        let id = (call.caller.ipc_ns, call.result);
         if self.lost.is_some_and(|lost| began <= lost) {
             return Err(Rivals::Unknown);
         }
@@ -175,7 +175,7 @@ impl Decider {
             return Ok(Outcome::Opened);
         }
         let rival = |other: &&Waiting| {
-            other.claims && (other.call.ipc_ns, other.call.result) == id && overlap(&other.call, call)
+            other.claims && (other.call.caller.ipc_ns, other.call.result) == id && overlap(&other.call, call)
         };
         let later: Vec<_> = self.waiting.iter().filter(rival).map(|other| ids(&other.call)).collect();
         if earlier.is_none() && later.is_empty() {
@@ -194,7 +194,7 @@ impl Decider {
 
     /// Notes that `call` may have created the queue it returned.
     fn contest(&mut self, call: &Call) {
-        let id = (call.ipc_ns, call.result);
+        let id = (call.caller.ipc_ns, call.result);
         let began = call.entered.unwrap_or(call.left);
         let until = self.contested.peek(&id).map_or(call.left, |contest| contest.until.max(call.left));
         let mut makers = match self.contested.pop(&id) {
@@ -220,7 +220,7 @@ impl Decider {
 
 /// The effective ids of `call`: those of what it creates.
 fn ids(call: &Call) -> Option<(u32, u32)> {
-    call.euid.zip(call.egid)
+    call.caller.euid.zip(call.caller.egid)
 }
 
 fn overlap(one: &Call, other: &Call) -> bool {

@@ -16,9 +16,9 @@ pub use images::Images;
 pub use place::{Place, Places};
 pub use users::Users;
 
-use crate::event::Call;
+use crate::event::Caller;
 
-/// What is known about the maker of a call besides the call.
+/// What is known about the maker of a call besides the record.
 #[derive(Debug)]
 pub struct Who<'a> {
     /// Cgroup and container.
@@ -52,17 +52,17 @@ impl Enricher {
         self.users.refresh();
     }
 
-    /// Who made `call`, and where.
-    pub fn who(&mut self, call: &Call) -> Who<'_> {
-        let place = self.places.of(call);
+    /// What else is known about `caller`.
+    pub fn who(&mut self, caller: &Caller) -> Who<'_> {
+        let place = self.places.of(caller);
         let user = |id: Option<u32>| id.and_then(|id| self.users.user(id));
         let group = |id: Option<u32>| id.and_then(|id| self.users.group(id));
         Who {
             place,
-            user: user(call.uid),
-            effective_user: user(call.euid),
-            group: group(call.gid),
-            effective_group: group(call.egid),
+            user: user(caller.uid),
+            effective_user: user(caller.euid),
+            group: group(caller.gid),
+            effective_group: group(caller.egid),
         }
     }
 }

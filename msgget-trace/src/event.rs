@@ -1,5 +1,6 @@
 //! What travels through the pipeline: the types of a call. Imports nothing of ours but the ABI.
 
+mod caller;
 pub mod decode;
 mod errno;
 mod flags;
@@ -8,8 +9,9 @@ mod image;
 #[cfg(test)]
 pub(crate) mod sample;
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
+pub use caller::{Caller, Ids, before_nul};
 pub use errno::Errno;
 pub use flags::MsgFlags;
 pub use health::{Balance, Health, LossReason, News, Passed};
@@ -234,22 +236,13 @@ pub struct Position {
     pub last_idx: i32,
 }
 
-/// Ids of a thread, its process and its parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ids {
-    /// Process (thread group) id.
-    pub pid: u32,
-    /// Thread id.
-    pub tid: u32,
-    /// Process id of the parent; 0 when it cannot be seen from the namespace these ids belong to.
-    pub ppid: u32,
-}
-
-/// One `msgget`, decoded. A fact that this kernel's BTF does not offer is `None`, never a guess.
+/// One `msgget`, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Who it is for ever after.
     pub id: CallId,
+    /// Who made it.
+    pub caller: Caller,
     /// First argument.
     pub key: i32,
     /// Second argument.
@@ -276,62 +269,6 @@ pub struct Call {
     pub entered: Option<BootTime>,
     /// When it returned.
     pub left: BootTime,
-    /// CPU it returned on.
-    pub cpu: u32,
-    /// Ids in the initial pid namespace.
-    pub host: Ids,
-    /// Ids in the caller's own pid namespace.
-    pub namespaced: Option<Ids>,
-    /// When the thread was started.
-    pub thread_started: Option<BootTime>,
-    /// When its process was started.
-    pub process_started: Option<BootTime>,
-    /// When its parent was started.
-    pub parent_started: Option<BootTime>,
-    /// Real user id, initial user namespace.
-    pub uid: Option<u32>,
-    /// Effective user id.
-    pub euid: Option<u32>,
-    /// Real group id.
-    pub gid: Option<u32>,
-    /// Effective group id.
-    pub egid: Option<u32>,
-    /// Saved user id.
-    pub suid: Option<u32>,
-    /// User id for file system access.
-    pub fsuid: Option<u32>,
-    /// Effective capabilities, a bit each.
-    pub capabilities: Option<u64>,
-    /// Audit login user id; `None` also when nobody logged in.
-    pub login_uid: Option<u32>,
-    /// Audit session id; `None` also when there is none.
-    pub session: Option<u32>,
-    /// Seccomp mode: 0 none, 1 strict, 2 filter.
-    pub seccomp: Option<u32>,
-    /// Whether a tracer is attached to the thread.
-    pub traced: Option<bool>,
-    /// Which program of the process: another number after every execve(2).
-    pub exec_id: Option<u64>,
-    /// The same of its parent.
-    pub parent_exec_id: Option<u64>,
-    /// What that program is; `None` from decode, enrich fills it in.
-    pub image: Option<Arc<Image>>,
-    /// What its parent runs.
-    pub parent_image: Option<Arc<Image>>,
-    /// Inode number of the user namespace.
-    pub user_ns: Option<u32>,
-    /// Inode number of the mount namespace.
-    pub mnt_ns: Option<u32>,
-    /// Inode number of the pid namespace.
-    pub pid_ns: Option<u32>,
-    /// Inode number of the IPC namespace.
-    pub ipc_ns: Option<u32>,
-    /// cgroup v2 id.
-    pub cgroup_id: u64,
-    /// Command name: bytes that the caller chose.
-    pub comm: [u8; msgget_trace_ebpf::COMM_LEN],
-    /// Start of the node name in the caller's UTS namespace.
-    pub nodename: Option<[u8; msgget_trace_ebpf::NODENAME_LEN]>,
 }
 
 impl Call {
@@ -353,7 +290,7 @@ impl Call {
     /// Takes note that the queue of an ambiguous call, found after it, was created by the user `cuid` and the group `cgid`,
     /// which never change.
     pub fn settle(&mut self, cuid: u32, cgid: u32) {
-        let (Some(rivals), Some(euid), Some(egid)) = (self.rivals, self.euid, self.egid) else { return };
+        let (Some(rivals), Some(euid), Some(egid)) = (self.rivals, self.caller.euid, self.caller.egid) else { return };
         if self.outcome != Outcome::Ambiguous {
             return;
         }
@@ -368,7 +305,7 @@ impl Call {
     /// the low nine bits of the flags are its mode.
     #[must_use]
     pub fn own_queue(&self) -> Option<Queue> {
-        let (uid, gid) = (self.euid?, self.egid?);
+        let (uid, gid) = (self.caller.euid?, self.caller.egid?);
         Some(Queue { uid, gid, cuid: uid, cgid: gid, mode: self.flags.mode(), age: None })
     }
 
@@ -383,10 +320,4 @@ impl Call {
     pub fn timestamp(&self) -> BootTime {
         self.entered.unwrap_or(self.left)
     }
-}
-
-/// The bytes of a kernel string before its NUL.
-#[must_use]
-pub fn before_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }

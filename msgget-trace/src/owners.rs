@@ -44,7 +44,7 @@ impl Owners {
         let client = self.0.as_ref()?;
         let question = Question::Stat(i32::try_from(call.result).ok()?);
         // The thread, not the process: each may have a namespace of its own.
-        let request = Request { pid: call.host.tid, ipc_ns: call.ipc_ns?, left: call.left, question };
+        let request = Request { pid: call.caller.host.tid, ipc_ns: call.caller.ipc_ns?, left: call.left, question };
         match client.ask(request).await {
             Ok(answer) => match answer.reply {
                 Reply::Queue(queue) => Some(Queue {

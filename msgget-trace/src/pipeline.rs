@@ -119,7 +119,7 @@ impl Pipeline {
             return;
         }
         let verdict = self.engine.observe(call);
-        let who = self.enricher.who(call);
+        let who = self.enricher.who(&call.caller);
         let line = out.len();
         self.json.call(call, &who, verdict.tags, self.sequence + 1, out);
         if let Some(canary) = self.canary.as_ref().filter(|canary| canary.ours(call)) {

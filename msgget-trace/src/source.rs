@@ -193,7 +193,7 @@ impl Source {
         let Some(Entry { position, bytes }) = self.ring.take() else { return false };
         match self.decoder.decode(position, bytes) {
             Ok(Decoded::Call(mut call)) => {
-                images.attach(&mut call);
+                images.attach(&mut call.caller);
                 self.decider.push(call, batch.now);
             }
             Ok(Decoded::Image(image)) => {

@@ -53,7 +53,9 @@ impl Rule for CheckThenCreate {
         if call.key == IPC_PRIVATE {
             return;
         }
-        let checked = Checked { pid: call.host.pid, started: call.process_started, ipc_ns: call.ipc_ns, key: call.key };
+        let caller = &call.caller;
+        let checked =
+            Checked { pid: caller.host.pid, started: caller.process_started, ipc_ns: caller.ipc_ns, key: call.key };
         if !call.flags.has(MsgFlags::IPC_CREAT) {
             if call.errno() == Some(Errno::ENOENT) {
                 self.checks.put(checked, (call.id, call.left));

@@ -16,13 +16,13 @@ use std::{
 use common::Common;
 use program::Program;
 use serde::{Serialize, Serializer};
-use tracee::{Argument, ArgumentValue, DetectedFrom, Metadata, Tracee};
+use tracee::{Argument, ArgumentValue, DetectedFrom, Metadata, Tracee, What};
 use uuid::Uuid;
 
 use crate::{
     detect::{Finding, Tags, Value},
     enrich::{Clock, Host, Who},
-    event::{Call, CallId, Errno, MsgFlags, Outcome, Queue, Rung, Source},
+    event::{Call, CallId, Caller, Errno, MsgFlags, Outcome, Queue, Rung, Source},
 };
 
 /// Version of the fields below: the minor grows with every addition, the major with every other change.
@@ -48,10 +48,10 @@ impl Json {
     /// Appends the line of `call`, the output's `sequence`th, to `out`.
     pub fn call(&self, call: &Call, who: &Who<'_>, tags: Tags, sequence: u64, out: &mut Vec<u8>) {
         let args = arguments(call);
-        self.line(
-            call,
-            Tracee::new(call, who, &self.clock, MSGGET, "msgget", call.result).with_args(&args),
-            self.common(call, who, &Shown(call.id), tags, sequence),
+        line(
+            &call.caller,
+            Tracee::new(&call.caller, who, &self.clock, what(call, MSGGET, "msgget", call.result)).with_args(&args),
+            self.common(&call.caller, who, &Shown(call.id), tags, sequence),
             CallFacts {
                 outcome: call.outcome.name(),
                 outcome_source: call.source.map(Source::name),
@@ -91,27 +91,31 @@ impl Json {
                 return_value: call.result,
             }),
         });
-        self.line(
-            call,
-            Tracee::new(call, who, &self.clock, finding.rule.event_id, finding.rule.name, 0)
+        line(
+            &call.caller,
+            Tracee::new(&call.caller, who, &self.clock, what(call, finding.rule.event_id, finding.rule.name, 0))
                 .with_args(&args)
                 .with_metadata(Metadata::new(finding)),
-            self.common(call, who, &Shown(finding.id()), tags, sequence),
+            self.common(&call.caller, who, &Shown(finding.id()), tags, sequence),
             FindingFacts { evidence: finding.evidence.iter().copied().map(Shown).collect(), cwe: finding.rule.cwe },
             out,
         );
     }
+}
 
-    fn line<I: Serialize, F: Serialize>(
-        &self,
-        call: &Call,
-        tracee: Tracee<'_>,
-        common: Common<'_, I>,
-        facts: F,
-        out: &mut Vec<u8>,
-    ) {
-        append(&Line { tracee, common, program: Program::new(call), facts }, out);
-    }
+/// The event `name` that `call` is, or completed.
+fn what(call: &Call, id: u32, name: &'static str, result: i64) -> What {
+    What { id, name, syscall: "msgget", at: call.timestamp(), result, abi: call.door.abi }
+}
+
+fn line<I: Serialize, F: Serialize>(
+    caller: &Caller,
+    tracee: Tracee<'_>,
+    common: Common<'_, I>,
+    facts: F,
+    out: &mut Vec<u8>,
+) {
+    append(&Line { tracee, common, program: Program::new(caller), facts }, out);
 }
 
 /// Appends `line` to `out`, as a line.

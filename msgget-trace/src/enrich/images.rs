@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use lru::LruCache;
 
 use super::redact::Redactor;
-use crate::event::{BootTime, Call, Image, ImageId};
+use crate::event::{BootTime, Caller, Image, ImageId};
 
 /// Processes remembered. The kernel side announces an image once, so it must be the first to forget: it remembers half as
 /// many, and like us the latest used.
@@ -43,13 +43,13 @@ impl Images {
         self.latest.put(image.id.pid, Arc::new(image));
     }
 
-    /// Says on `call` which programs its process and its parent run. To be asked in the order of the ring.
-    pub fn attach(&mut self, call: &mut Call) {
+    /// Says on `caller` which programs its process and its parent run. To be asked in the order of the ring.
+    pub fn attach(&mut self, caller: &mut Caller) {
         let mut find = |pid, started: Option<BootTime>, exec_id: Option<u64>| {
             self.find(ImageId { pid, started: started?, exec_id: exec_id? })
         };
-        call.image = find(call.host.pid, call.process_started, call.exec_id);
-        call.parent_image = find(call.host.ppid, call.parent_started, call.parent_exec_id);
+        caller.image = find(caller.host.pid, caller.process_started, caller.exec_id);
+        caller.parent_image = find(caller.host.ppid, caller.parent_started, caller.parent_exec_id);
     }
 
     fn find(&mut self, id: ImageId) -> Option<Arc<Image>> {
@@ -69,9 +69,9 @@ mod tests {
 
     fn attached(images: &mut Images, exec_id: u64) -> Option<Arc<Image>> {
         let mut call = call(0, 0, 1, 0, -2);
-        call.exec_id = Some(exec_id);
-        images.attach(&mut call);
-        call.image
+        call.caller.exec_id = Some(exec_id);
+        images.attach(&mut call.caller);
+        call.caller.image
     }
 
     #[test]

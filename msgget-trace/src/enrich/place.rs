@@ -8,7 +8,7 @@ use super::{
     cgroup::{Absent, CgroupPath, Cgroups, memberships},
     container::Container,
 };
-use crate::event::{BootTime, Call};
+use crate::event::{BootTime, Caller};
 
 /// Places remembered at once, of cgroups and of processes each.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -46,29 +46,29 @@ impl Places {
         }
     }
 
-    /// Where `call` was made.
-    pub fn of(&mut self, call: &Call) -> Place {
-        let cgroup = self.cgroups.path(call.cgroup_id);
+    /// Where `caller` made it.
+    pub fn of(&mut self, caller: &Caller) -> Place {
+        let cgroup = self.cgroups.path(caller.cgroup_id);
         let found = |path: &CgroupPath| Container::from_path(&path.bytes).map(Arc::new);
         let container = match &cgroup {
-            Ok(path) => self.containers.get_or_insert(call.cgroup_id, || found(path)).clone(),
+            Ok(path) => self.containers.get_or_insert(caller.cgroup_id, || found(path)).clone(),
             Err(_) => None,
         };
         // The root of version 2 is where everybody is on a host that still manages with version 1.
         let elsewhere = cgroup.as_ref().map_or(true, |path| &*path.bytes == b"/");
-        let container = if container.is_none() && elsewhere { self.of_process(call) } else { container };
+        let container = if container.is_none() && elsewhere { self.of_process(caller) } else { container };
         Place { cgroup, container }
     }
 
     /// The container by the hierarchies of version 1, if the process still lives.
-    fn of_process(&mut self, call: &Call) -> Option<Arc<Container>> {
+    fn of_process(&mut self, caller: &Caller) -> Option<Arc<Container>> {
         if !self.host_pids {
             return None;
         }
         let find = || {
-            let memberships = memberships(call.host.pid).unwrap_or_default();
+            let memberships = memberships(caller.host.pid).unwrap_or_default();
             memberships.iter().find_map(|member| Container::from_path(&member.path)).map(Arc::new)
         };
-        self.processes.get_or_insert((call.host.pid, call.process_started), find).clone()
+        self.processes.get_or_insert((caller.host.pid, caller.process_started), find).clone()
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Hex, Json, SCHEMA_VERSION, Shown};
-use crate::{detect::Tags, encode::Escaped, enrich::Who, event::Call};
+use crate::{detect::Tags, encode::Escaped, enrich::Who, event::Caller};
 
 /// Ours, on every line.
 #[derive(Serialize)]
@@ -70,7 +70,7 @@ pub(super) struct Common<'a, I> {
 impl Json {
     pub(super) fn common<'a, I>(
         &'a self,
-        call: &Call,
+        caller: &Caller,
         who: &'a Who<'_>,
         id: &'a I,
         tags: Tags,
@@ -82,21 +82,21 @@ impl Json {
             sequence,
             tags,
             user_name: who.user.map(Escaped),
-            effective_user_id: call.euid,
+            effective_user_id: caller.euid,
             effective_user_name: who.effective_user.map(Escaped),
-            group_id: call.gid,
+            group_id: caller.gid,
             group_name: who.group.map(Escaped),
-            effective_group_id: call.egid,
+            effective_group_id: caller.egid,
             effective_group_name: who.effective_group.map(Escaped),
-            saved_user_id: call.suid,
-            filesystem_user_id: call.fsuid,
-            login_user_id: call.login_uid,
-            session_id: call.session,
-            capabilities: call.capabilities.map(|bits| Shown(Hex(bits))),
-            seccomp_mode: call.seccomp,
-            traced: call.traced,
-            user_namespace: call.user_ns,
-            ipc_namespace: call.ipc_ns,
+            saved_user_id: caller.suid,
+            filesystem_user_id: caller.fsuid,
+            login_user_id: caller.login_uid,
+            session_id: caller.session,
+            capabilities: caller.capabilities.map(|bits| Shown(Hex(bits))),
+            seccomp_mode: caller.seccomp,
+            traced: caller.traced,
+            user_namespace: caller.user_ns,
+            ipc_namespace: caller.ipc_ns,
             cgroup_path: who.place.cgroup.as_ref().ok().map(|path| Escaped(&path.bytes)),
             cgroup_path_cut: who.place.cgroup.as_ref().is_ok_and(|path| !path.whole),
             cgroup_path_absent: who.place.cgroup.as_ref().err().map(|absent| absent.name()),
@@ -106,8 +106,8 @@ impl Json {
                 .container
                 .as_ref()
                 .and_then(|container| container.outermost_id.as_deref()),
-            process_start_time: call.process_started.map(|start| self.clock.wall(start)),
-            parent_start_time: call.parent_started.map(|start| self.clock.wall(start)),
+            process_start_time: caller.process_started.map(|start| self.clock.wall(start)),
+            parent_start_time: caller.parent_started.map(|start| self.clock.wall(start)),
             host_id: self.host.id.as_deref(),
             boot_id: self.host.boot_id.as_deref(),
         }

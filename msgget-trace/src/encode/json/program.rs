@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::Shown;
 use crate::{
     encode::Escaped,
-    event::{Call, Device, Image},
+    event::{Caller, Device, Image},
 };
 
 /// Ours, on every line; the path itself is Tracee's `executable`.
@@ -31,9 +31,9 @@ pub(super) struct Program<'a> {
 }
 
 impl<'a> Program<'a> {
-    pub(super) fn new(call: &'a Call) -> Self {
-        let image = call.image.as_deref();
-        let parent = call.parent_image.as_deref();
+    pub(super) fn new(caller: &'a Caller) -> Self {
+        let image = caller.image.as_deref();
+        let parent = caller.parent_image.as_deref();
         Self {
             executable_inode: image.and_then(|image| image.inode),
             executable_device: image.and_then(|image| image.device).map(Shown),

@@ -56,9 +56,9 @@ fn golden_lines() {
     golden("ambiguous", &line(&call(4448, 0, -559_038_737, 0o1666, 0)));
     golden("not_executed", &line(&call_of(4624, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret: 68, ..record() })));
     let mut named = call_of(4800, &record());
-    named.image = Some(Arc::new(sample::image()));
+    named.caller.image = Some(Arc::new(sample::image()));
     let shell = Image { path: Some(b"/bin/\"sh\"\xff\n".to_vec()), ..sample::image() };
-    named.parent_image = Some(Arc::new(shell));
+    named.caller.parent_image = Some(Arc::new(shell));
     golden("named", &line(&named));
     let mut engine = Engine::new();
     engine.observe(&call(4096, 0, 42, 0, -2));
@@ -144,11 +144,11 @@ fn what_this_kernel_lacks_is_left_out() {
 fn what_was_cut_says_so() {
     let mut call = call_of(0, &record());
     let cut = Image { path: Some(b"b/c".to_vec()), path_cut: true, arguments_cut: true, ..sample::image() };
-    call.image = Some(Arc::new(cut));
+    call.caller.image = Some(Arc::new(cut));
     let event: Parsed = serde_json::from_str(&line(&call)).unwrap();
     assert_eq!((&event["executable"]["path"], &event["executablePathCut"]), (&"b/c".into(), &true.into()));
     assert_eq!(event["commandLineCut"], true);
-    call.image = Some(Arc::new(Image { arguments: None, ..sample::image() }));
+    call.caller.image = Some(Arc::new(Image { arguments: None, ..sample::image() }));
     let event: Parsed = serde_json::from_str(&line(&call)).unwrap();
     assert!(event.get("commandLine").is_none() && event.get("commandLineCut").is_none(), "{event}");
 }

@@ -9,11 +9,28 @@ use crate::{
     detect::Finding,
     encode::{Escaped, entity_id},
     enrich::{Clock, Who},
-    event::{Abi, BootTime, Call, CallId, Ids, before_nul},
+    event::{Abi, BootTime, CallId, Caller, Ids, before_nul},
 };
 
 /// Characters of the node name that Tracee shows.
 const HOST_NAME_LEN: usize = 15;
+
+/// What an event is, apart from who is behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct What {
+    /// Number of the event.
+    pub(super) id: u32,
+    /// Its name.
+    pub(super) name: &'static str,
+    /// The system call it is, or comes from.
+    pub(super) syscall: &'static str,
+    /// When.
+    pub(super) at: BootTime,
+    /// What the system call returned; 0 for an event that is none.
+    pub(super) result: i64,
+    /// The calling convention.
+    pub(super) abi: Abi,
+}
 
 /// `trace.Event`.
 #[derive(Serialize)]
@@ -65,49 +82,42 @@ pub(super) struct Tracee<'a> {
 }
 
 impl<'a> Tracee<'a> {
-    /// The event `name` in the context of `call`, still without arguments.
-    pub(super) fn new(
-        call: &'a Call,
-        who: &'a Who<'_>,
-        clock: &Clock,
-        id: u32,
-        name: &'static str,
-        result: i64,
-    ) -> Self {
+    /// The event `what` in the context of `caller`, still without arguments.
+    pub(super) fn new(caller: &'a Caller, who: &'a Who<'_>, clock: &Clock, what: What) -> Self {
         let entity = |id, started: Option<BootTime>| Some(entity_id(id, clock.wall_at_start(started?)));
-        let Ids { pid, tid, ppid } = call.host;
+        let Ids { pid, tid, ppid } = caller.host;
         let container = who.place.container.as_deref();
-        let path = call.image.as_ref().and_then(|image| image.path.as_deref());
+        let path = caller.image.as_ref().and_then(|image| image.path.as_deref());
         Self {
-            timestamp: clock.wall(call.timestamp()),
-            thread_start_time: call.thread_started.map(|start| clock.wall(start)),
-            processor_id: call.cpu,
-            process_id: call.namespaced.map(|ids| ids.pid),
-            cgroup_id: call.cgroup_id,
-            thread_id: call.namespaced.map(|ids| ids.tid),
-            parent_process_id: call.namespaced.map(|ids| ids.ppid),
+            timestamp: clock.wall(what.at),
+            thread_start_time: caller.thread_started.map(|start| clock.wall(start)),
+            processor_id: caller.cpu,
+            process_id: caller.namespaced.map(|ids| ids.pid),
+            cgroup_id: caller.cgroup_id,
+            thread_id: caller.namespaced.map(|ids| ids.tid),
+            parent_process_id: caller.namespaced.map(|ids| ids.ppid),
             host_process_id: pid,
             host_thread_id: tid,
             host_parent_process_id: ppid,
-            user_id: call.uid,
-            mount_namespace: call.mnt_ns,
-            pid_namespace: call.pid_ns,
-            process_name: Escaped(before_nul(&call.comm)),
+            user_id: caller.uid,
+            mount_namespace: caller.mnt_ns,
+            pid_namespace: caller.pid_ns,
+            process_name: Escaped(before_nul(&caller.comm)),
             executable: Executable { path: Escaped(path.unwrap_or_default()) },
-            host_name: call.nodename.as_ref().map(|name| Escaped(before_nul(&name[..HOST_NAME_LEN]))),
+            host_name: caller.nodename.as_ref().map(|name| Escaped(before_nul(&name[..HOST_NAME_LEN]))),
             container_id: container.map_or("", |container| &container.id),
             container: ContainerFacts { id: container.map(|container| &*container.id) },
             kubernetes: Kubernetes { pod_uid: container.and_then(|container| container.pod_uid.as_deref()) },
-            event_id: Shown(id),
-            event_name: name,
+            event_id: Shown(what.id),
+            event_name: what.name,
             args_num: 0,
-            return_value: result,
-            syscall: "msgget",
+            return_value: what.result,
+            syscall: what.syscall,
             stack_addresses: None,
-            context_flags: ContextFlags { container_started: false, is_compat: call.door.abi == Abi::I386 },
-            thread_entity_id: entity(tid, call.thread_started),
-            process_entity_id: entity(pid, call.process_started),
-            parent_entity_id: entity(ppid, call.parent_started),
+            context_flags: ContextFlags { container_started: false, is_compat: what.abi == Abi::I386 },
+            thread_entity_id: entity(tid, caller.thread_started),
+            process_entity_id: entity(pid, caller.process_started),
+            parent_entity_id: entity(ppid, caller.parent_started),
             args: &[],
             metadata: None,
         }

@@ -6,28 +6,32 @@ use msgget_trace_ebpf::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::sample::{SECOND, call_of, decoder, record};
+use crate::event::{
+    Ids,
+    sample::{SECOND, call_of, decoder, record},
+};
 
 #[test]
 fn every_field_arrives() {
     let raw = record();
     let call = call_of(4096, &raw);
+    let caller = &call.caller;
     assert_eq!(call.id.to_string(), "00000000-0000-0000-0000-000000000007-4096");
     assert_eq!((call.key, call.flags, call.result), (42, MsgFlags(0), -2));
     assert_eq!(call.outcome, Outcome::Failed(Errno::ENOENT));
     assert_eq!((call.entered, call.left), (Some(BootTime(raw.enter_ns)), BootTime(raw.exit_ns)));
-    assert_eq!(call.host, Ids { pid: 41_237, tid: 41_238, ppid: 40_980 });
-    assert_eq!(call.namespaced, Some(Ids { pid: 17, tid: 18, ppid: 1 }));
-    assert_eq!(call.thread_started, Some(BootTime(90 * SECOND)));
-    assert_eq!(call.process_started, Some(BootTime(80 * SECOND)));
-    assert_eq!(call.parent_started, Some(BootTime(70 * SECOND)));
-    assert_eq!([call.uid, call.euid, call.gid, call.egid], [Some(1000), Some(0), Some(1001), Some(1002)]);
+    assert_eq!(caller.host, Ids { pid: 41_237, tid: 41_238, ppid: 40_980 });
+    assert_eq!(caller.namespaced, Some(Ids { pid: 17, tid: 18, ppid: 1 }));
+    assert_eq!(caller.thread_started, Some(BootTime(90 * SECOND)));
+    assert_eq!(caller.process_started, Some(BootTime(80 * SECOND)));
+    assert_eq!(caller.parent_started, Some(BootTime(70 * SECOND)));
+    assert_eq!([caller.uid, caller.euid, caller.gid, caller.egid], [Some(1000), Some(0), Some(1001), Some(1002)]);
     assert_eq!(
-        [call.mnt_ns, call.pid_ns, call.ipc_ns],
+        [caller.mnt_ns, caller.pid_ns, caller.ipc_ns],
         [Some(4_026_533_170), Some(4_026_533_171), Some(4_026_533_172)]
     );
-    assert_eq!((call.cgroup_id, call.cpu), (9540, 3));
-    assert_eq!((call.comm, call.nodename), (raw.comm, Some(raw.nodename)));
+    assert_eq!((caller.cgroup_id, caller.cpu), (9540, 3));
+    assert_eq!((caller.comm, caller.nodename), (raw.comm, Some(raw.nodename)));
 }
 
 #[test]
@@ -82,10 +86,13 @@ fn doubt_near_attaching_and_detaching() {
 fn what_this_kernel_lacks_is_absent() {
     let decoder = Decoder { offsets: Offsets::NONE, ..decoder() };
     let raw = Record { pid_ns: 0, ns_pid: 0, ns_tid: 0, ..record() };
-    let call = decoder.call(0, raw.as_bytes()).unwrap();
-    assert_eq!([call.uid, call.euid, call.gid, call.egid, call.mnt_ns, call.pid_ns, call.ipc_ns], [None; 7]);
-    assert_eq!([call.thread_started, call.process_started, call.parent_started], [None; 3]);
-    assert_eq!((call.namespaced, call.nodename), (None, None));
+    let caller = decoder.call(0, raw.as_bytes()).unwrap().caller;
+    assert_eq!(
+        [caller.uid, caller.euid, caller.gid, caller.egid, caller.mnt_ns, caller.pid_ns, caller.ipc_ns],
+        [None; 7]
+    );
+    assert_eq!([caller.thread_started, caller.process_started, caller.parent_started], [None; 3]);
+    assert_eq!((caller.namespaced, caller.nodename), (None, None));
 }
 
 #[test]
@@ -141,7 +148,7 @@ proptest! {
             damaged[at] = byte;
         }
         if let Ok(Decoded::Call(call)) = decoder().decode(0, &damaged) {
-            prop_assert!(call.host.tid != 0 && call.entered.is_none_or(|entered| entered <= call.left));
+            prop_assert!(call.caller.host.tid != 0 && call.entered.is_none_or(|entered| entered <= call.left));
         }
     }
 }
