@@ -175,6 +175,9 @@ impl Daemon {
         }
         if let Some(call) = self.current.take() {
             let tells = self.source.tells_of(&call);
+            if let Some(next) = self.next.as_mut().filter(|_| tells) {
+                next.told_before(&call);
+            }
             self.pipeline.finish(&call, tells, self.sink.buffer(), &mut self.batch);
         }
         true

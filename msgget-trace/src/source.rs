@@ -2,9 +2,10 @@
 //! of the ring.
 //!
 //! A daemon reads one source at a time. When it changes its hooks, the new ones are attached before the old ones go, and
-//! the moment between divides the calls among them: each is told of by one source, none by two.
+//! the moment between divides the calls among them. A call that one saw return before that moment, and the other after it
+//! (they do not look at the same instruction), is told of by the first.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use msgget_trace_ebpf::Counters;
 use uuid::Uuid;
@@ -47,6 +48,10 @@ pub struct Source {
     decider: Decider,
     /// The calls that this source tells of: those that returned within.
     told: Range<BootTime>,
+    /// By thread, when the call returned that the former source told of last.
+    former: HashMap<u32, BootTime>,
+    /// What had been skipped when it handed over.
+    skipped: Option<Skipped>,
     /// Records that the ring had no room for, as far as the decider has been told.
     lost: u64,
     /// Records whose room in the ring was given back.
@@ -94,7 +99,9 @@ impl Source {
         let decider = Decider::new(kernel::require::id_index_bits());
         let never = BootTime(u64::MAX);
         let told = never..never;
-        let source = Self { kernel, ring, in_flight, decoder, decider, told, lost: 0, done: 0, published: 0 };
+        let former = HashMap::new();
+        let (skipped, lost, done, published) = (None, 0, 0, 0);
+        let source = Self { kernel, ring, in_flight, decoder, decider, told, former, skipped, lost, done, published };
         Ok((source, logger))
     }
 
@@ -118,6 +125,8 @@ impl Source {
     pub fn hand_over(&mut self, next: &mut Self) {
         next.trust();
         self.told.end = next.told.start;
+        // What it misses from now on, the other one tells.
+        self.skipped = Some(self.kernel.skipped());
         self.detach();
     }
 
@@ -130,7 +139,15 @@ impl Source {
     /// Whether `call` is one that this source tells of.
     #[must_use]
     pub fn tells_of(&self, call: &Call) -> bool {
-        self.told.contains(&call.left)
+        // Whose entry was not seen may have been under way when the hooks came.
+        let entered = call.entered.unwrap_or(self.decoder.attached);
+        let before = self.former.get(&call.caller.host.tid).is_some_and(|left| *left >= entered);
+        self.told.contains(&call.left) && !before
+    }
+
+    /// Notes that the former source told of `call`. There are not more of these than its ring held.
+    pub fn told_before(&mut self, call: &Call) {
+        self.former.insert(call.caller.host.tid, call.left);
     }
 
     /// What the kernel side counted on each CPU.
@@ -152,7 +169,7 @@ impl Source {
     /// Runs of the programs that the kernel skipped.
     #[must_use]
     pub fn skipped(&self) -> Skipped {
-        self.kernel.skipped()
+        self.skipped.unwrap_or_else(|| self.kernel.skipped())
     }
 
     /// Notes that calls of late were not seen, or only half.

@@ -10,6 +10,7 @@ use std::{
     fs::{self, File},
     os::fd::AsRawFd as _,
     path::Path,
+    sync::atomic::Ordering,
     thread,
     time::Duration,
 };
@@ -164,6 +165,61 @@ fn created_and_opened_are_never_confused() {
     }
     eprintln!("{open} of {calls} calls ambiguous");
     assert!(open * 2 < calls, "more than half of all calls stay open: {open} of {calls}");
+}
+
+/// Two users ask for each key at the same moment and leave the queue, so that its creator tells who came first.
+#[test]
+fn of_different_users_it_is_always_known() {
+    const RACES: i32 = 300;
+    live!(60, floods);
+    let daemon = run(&[]);
+    let dir = tempfile::tempdir().unwrap();
+    let counter = sys::shared_counter();
+    let logs: Vec<_> = UIDS[..2].iter().map(|uid| dir.path().join(uid.to_string())).collect();
+    sys::private_ipc(|| {
+        let race = |uid: u32, log: &Path| {
+            effective(uid);
+            let mut text = String::new();
+            for key in 1..=RACES {
+                // Nobody starts before both are there, twice as many times as this is the race.
+                counter.fetch_add(1, Ordering::SeqCst);
+                while counter.load(Ordering::SeqCst) < 2 * key.cast_unsigned() {
+                    std::hint::spin_loop();
+                }
+                let id = sys::msgget_only(key, IPC_CREAT | 0o666);
+                let cuid = sys::queue(id).msg_perm.cuid;
+                writeln!(text, "{} {key} {id} {} {cuid}", sys::thread_id(), cuid == uid).unwrap();
+            }
+            effective(0);
+            fs::write(log, text).unwrap();
+        };
+        let racers: Vec<_> = UIDS[..2]
+            .iter()
+            .zip(&logs)
+            .map(|(uid, log)| {
+                sys::fork(|| {
+                    race(*uid, log);
+                    Vec::new()
+                })
+            })
+            .collect();
+        assert!(racers.into_iter().all(|racer| racer.wait().0.success()));
+        // The resolver can enter the namespace as long as somebody is in it.
+        daemon.stdout.find(|line| line.contains(&format!("\"value\":{RACES}}}")));
+        thread::sleep(Duration::from_millis(300));
+    });
+    let report = daemon.stop();
+    let (lines, fexit) = (report.balanced(), report.start()["hook"] == "fexit");
+    let mut open = 0;
+    for log in logs {
+        let truths: Vec<_> = fs::read_to_string(log).unwrap().lines().map(Truth::parse).collect();
+        assert_eq!(truths.len(), RACES as usize);
+        open += judge(&truths, &lines, fexit);
+    }
+    let settled = lines.iter().filter(|line| line["outcomeSource"] == "ipc_stat").count();
+    eprintln!("{settled} of {} calls settled by the creator, {open} left open", 2 * RACES);
+    assert!(fexit || settled > 0, "they never met");
+    assert_eq!(open, 0);
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(crate) struct Plan {
 
 /// Tests of what is the same on every rung, which a machine runs on its first one only: together they take most of the
 /// time.
-const ONCE: [&str; 5] = ["btf", "exec", "findings", "hostile", "lifecycle"];
+const ONCE: [&str; 6] = ["btf", "exec", "findings", "hostile", "ladder", "lifecycle"];
 
 /// Runs the tests and turns the machine off; comes back only if this is no such machine.
 pub(crate) fn main(plan: &Plan) -> Result<Infallible> {

@@ -56,6 +56,9 @@ enum Task {
         /// Virtual machines to repeat the live tests in, for the sake of their kernels
         #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all", value_parser = vm::names())]
         vm: Vec<String>,
+        /// Only these files of live tests, there and here
+        #[arg(long = "test", value_name = "NAME,...", value_delimiter = ',')]
+        only: Vec<String>,
     },
     /// What such a machine runs as its first process
     #[command(hide = true)]
@@ -69,7 +72,7 @@ fn main() -> ExitCode {
         Task::Build { release } => run::build(workspace, release).map(|()| ExitCode::SUCCESS),
         Task::Run { arguments } => run::run(workspace, arguments).map(|never| match never {}),
         Task::Lint => lint(workspace).map(|()| ExitCode::SUCCESS),
-        Task::Test { vm } => test::run(workspace, &vm),
+        Task::Test { vm, only } => test::run(workspace, &vm, &only),
         Task::Guest(plan) => guest::main(&plan).map(|never| match never {}),
     };
     done.unwrap_or_else(|error| {

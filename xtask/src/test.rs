@@ -33,8 +33,8 @@ const CALLERS: [(&str, &str, &str); 6] = [
     ("fakeroot", "faked, a daemon that makes queues as part of its work", "command -v fakeroot"),
 ];
 
-/// Runs the tests; the exit code says whether every one of them did its work well.
-pub(crate) fn run(workspace: &Path, machines: &[String]) -> Result<ExitCode> {
+/// Runs the tests, or `only` those; the exit code says whether every one of them did its work well.
+pub(crate) fn run(workspace: &Path, machines: &[String], only: &[String]) -> Result<ExitCode> {
     setup::toolchain(workspace)?;
     if is_root() {
         callers()?;
@@ -51,7 +51,7 @@ pub(crate) fn run(workspace: &Path, machines: &[String]) -> Result<ExitCode> {
     }
 
     let mut summary = Summary::default();
-    let mut tests = cargo_test(workspace)
+    let mut tests = cargo_test(workspace, only)
         .env(SKIPS, &skips)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -77,18 +77,19 @@ pub(crate) fn run(workspace: &Path, machines: &[String]) -> Result<ExitCode> {
         println!("cargo test failed before a test could say so; see above. It counts as one failure.");
         summary.failed = 1;
     }
-    if let Err(error) = vm::run(workspace, machines, &mut summary) {
+    if let Err(error) = vm::run(workspace, machines, only, &mut summary) {
         println!("The virtual machines could not do their work, which counts as one failure: {error:#}");
         summary.failed += 1;
     }
     Ok(conclude(&summary))
 }
 
-/// The command that builds and runs the tests.
-pub(crate) fn cargo_test(workspace: &Path) -> Command {
+/// The command that builds and runs the tests, or `only` those.
+pub(crate) fn cargo_test(workspace: &Path, only: &[String]) -> Command {
     let mut cargo = cargo(workspace);
     // For release: the live tests need the daemon's real speed, and so everything is built once.
     cargo.args(["test", "--workspace", "--release", "--no-fail-fast", "--locked"]);
+    cargo.args(only.iter().flat_map(|name| ["--test", name]));
     cargo
 }
 

@@ -102,7 +102,7 @@ fn wanted(words: &[String]) -> Vec<&'static Machine> {
 }
 
 /// Runs the tests in the machines of these names, and counts them.
-pub(crate) fn run(workspace: &Path, names: &[String], summary: &mut Summary) -> Result<()> {
+pub(crate) fn run(workspace: &Path, names: &[String], only: &[String], summary: &mut Summary) -> Result<()> {
     let machines = wanted(names);
     if machines.is_empty() {
         return Ok(());
@@ -119,7 +119,7 @@ pub(crate) fn run(workspace: &Path, names: &[String], summary: &mut Summary) -> 
     for machine in &machines {
         machine.kernel.find(&folder)?;
     }
-    let initramfs = image::write(workspace, &folder)?;
+    let initramfs = image::write(workspace, &folder, only)?;
 
     let queue = Mutex::new(machines.into_iter());
     let work = || -> Result<Summary> {

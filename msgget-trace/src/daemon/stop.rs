@@ -16,25 +16,33 @@ impl Daemon {
     /// the way: [`Failure::Output`] when lines could not be written within [`STOP_DEADLINE`].
     pub async fn stop(mut self, reason: &'static str) -> (Ledger, Result<(), Failure>) {
         let drained = self.drain().await;
-        let counted = self.count();
+        let counted = self.count().and_then(|()| self.report_losses());
+        let mut stopped = drained.and(counted);
+        if stopped.is_ok() {
+            stopped = self.finish().await;
+        }
         // What was not written is not accounted for, and that has been said.
-        if drained.is_ok()
+        if stopped.is_ok()
             && let Some(violation) = self.ledger.violation()
         {
             log::error!("the ledger does not balance, which is a defect: {violation}");
         }
-        let mut stopped = drained.and(counted);
         if stopped.is_ok() {
             let mut ledger = self.ledger;
             ledger.user.health += 1; // this one
             self.say(News::Stop { reason, balance: ledger.balance() });
-            stopped = match time::timeout(STOP_DEADLINE, self.settle()).await {
-                Ok(Ok(()) | Err(SinkError::Closed)) => Ok(()),
-                Ok(Err(error)) => Err(self.failed(error.into())),
-                Err(_) => Err(self.failed(late())),
-            };
+            stopped = self.finish().await;
         }
         (self.ledger, stopped)
+    }
+
+    /// Writes the last lines.
+    async fn finish(&mut self) -> Result<(), Failure> {
+        match time::timeout(STOP_DEADLINE, self.settle()).await {
+            Ok(Ok(()) | Err(SinkError::Closed)) => Ok(()),
+            Ok(Err(error)) => Err(self.failed(error.into())),
+            Err(_) => Err(self.failed(late())),
+        }
     }
 
     async fn drain(&mut self) -> Result<(), Failure> {

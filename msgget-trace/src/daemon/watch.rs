@@ -24,8 +24,10 @@ pub(super) struct Watch {
     heartbeat: Duration,
     /// When the next heartbeat is due.
     due: Instant,
-    /// When it was looked last, on both clocks.
-    looked: (Instant, BootTime),
+    /// When it was looked last.
+    looked: Instant,
+    /// When losses were reported last.
+    reported: BootTime,
     /// Records lost on each CPU.
     lost: Vec<u64>,
     /// Calls that were skipped.
@@ -52,7 +54,8 @@ impl Watch {
         Self {
             heartbeat,
             due: now + heartbeat,
-            looked: (now, Clock::boot_now()),
+            looked: now,
+            reported: Clock::boot_now(),
             lost: Vec::new(),
             skipped: 0,
             rejected: 0,
@@ -66,14 +69,13 @@ impl Watch {
 impl Daemon {
     /// Looks, if it is time to: once a second.
     pub(super) fn watch(&mut self) -> Result<(), Failure> {
-        let (last, since) = self.watch.looked;
         let now = Instant::now();
-        if now.duration_since(last) < INTERVAL {
+        if now.duration_since(self.watch.looked) < INTERVAL {
             return Ok(());
         }
-        self.watch.looked = (now, Clock::boot_now());
+        self.watch.looked = now;
         self.count()?;
-        self.report_losses(since)?;
+        self.report_losses()?;
         self.heed_misses()?;
         self.await_canary()?;
         if now >= self.watch.due {
@@ -97,8 +99,9 @@ impl Daemon {
         Ok(())
     }
 
-    /// Says what went missing since the last look.
-    fn report_losses(&mut self, since: BootTime) -> Result<(), Failure> {
+    /// Says what went missing since it was said last.
+    pub(super) fn report_losses(&mut self) -> Result<(), Failure> {
+        let since = std::mem::replace(&mut self.watch.reported, Clock::boot_now());
         let mut losses = Vec::new();
         let lost: Vec<_> = self.source.counters()?.iter().map(|cpu| cpu.lost_ring_full).collect();
         self.watch.lost.resize(lost.len(), 0);
@@ -205,7 +208,7 @@ impl Daemon {
             return Ok(());
         }
         self.count()?;
-        self.report_losses(self.watch.looked.1)?;
+        self.report_losses()?;
         if let Some(next) = self.next.take() {
             let former = std::mem::replace(&mut self.source, next);
             self.former = (self.former.0.plus(&former.total()?), self.former.1.plus(former.skipped()));

@@ -74,6 +74,57 @@ fn two_claims_on_one_id_are_both_open() {
     assert_eq!(outcomes(&[pair[0], Record { ipc_ns: 9, ..pair[1] }]), [CREATED, CREATED]);
 }
 
+/// A record of a claim on id 6, made by the user `euid`.
+fn claim_of(pid: u32, times: (u64, u64), euid: u32) -> Record {
+    Record { euid, ..record_of(pid, times, CREAT, 6, (5, 6)) }
+}
+
+/// The calls of `records`, told that the user `cuid` created the queue.
+fn settled(records: &[Record], cuid: u32) -> Vec<(Outcome, Option<Source>)> {
+    let mut decider = Decider::new(15);
+    records.iter().for_each(|record| decider.push(call_of(0, record), at(0)));
+    let calls = std::iter::from_fn(|| decider.next(Some(END))).map(|mut call| {
+        call.settle(cuid, record().egid);
+        (call.outcome, call.source)
+    });
+    calls.collect()
+}
+
+#[test]
+fn the_creator_of_the_queue_settles_a_contest() {
+    const MADE: (Outcome, Option<Source>) = (Outcome::Created, Some(Source::IpcStat));
+    const FOUND: (Outcome, Option<Source>) = (Outcome::Opened, Some(Source::IpcStat));
+    let contest = [claim_of(1, (0, 9), 1000), claim_of(2, (5, 12), 2000), claim_of(3, (8, 15), 2000)];
+    assert_eq!(settled(&contest[..2], 2000), [FOUND, MADE]);
+    assert_eq!(settled(&contest[..2], 1000), [MADE, FOUND]);
+    // Two with the ids of the creator.
+    assert_eq!(settled(&contest, 2000), [FOUND, OPEN, OPEN]);
+    assert_eq!(settled(&contest, 1000), [MADE, FOUND, FOUND]);
+    // Whose entry was not seen may be of those ids, too, but it is not asked.
+    let unseen = Record { pairing: EVICTED, enter_ns: 0, ..contest[1] };
+    assert_eq!(settled(&[contest[0], unseen], 1000), [OPEN, (Outcome::Unpaired, None)]);
+}
+
+#[test]
+fn an_id_out_of_turn_is_settled_by_nobody() {
+    let chosen = record_of(1, (0, 9), CREAT, 99, (5, 6));
+    assert_eq!(settled(&[chosen], 4711), [OPEN]);
+}
+
+#[test]
+fn with_a_loss_the_creator_proves_nothing_but_its_opposite() {
+    let mut decider = Decider::new(15);
+    decider.lost(at(20));
+    decider.push(call_of(0, &claim_of(1, (0, 9), 1000)), at(0));
+    let call = decider.next(Some(END)).unwrap();
+    let told = |cuid| {
+        let mut call = call.clone();
+        call.settle(cuid, record().egid);
+        call.outcome
+    };
+    assert_eq!((told(1000), told(2000)), (Outcome::Ambiguous, Outcome::Opened));
+}
+
 #[test]
 fn an_exclusive_creator_settles_it() {
     let creator = record_of(2, (1, 8), EXCL, 6, (-1, -1));

@@ -37,8 +37,8 @@ const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/nonexist
 const GROUP: &str = "root:x:0:\nnogroup:x:65534:\n";
 const MACHINE_ID: &str = "6d736767657454726163652d67756573\n";
 
-/// Writes the archive to a file in `folder`; it serves all machines.
-pub(super) fn write(workspace: &Path, folder: &Path) -> Result<PathBuf> {
+/// Writes the archive, with all tests or `only` those, to a file in `folder`; it serves all machines.
+pub(super) fn write(workspace: &Path, folder: &Path, only: &[String]) -> Result<PathBuf> {
     let mut archive = Archive::default();
     for empty in ["/dev", "/proc", "/root", "/run", "/sys"] {
         archive.folder(empty, 0o755);
@@ -55,7 +55,7 @@ pub(super) fn write(workspace: &Path, folder: &Path) -> Result<PathBuf> {
     // Through /proc, for cargo may just have replaced the file we were started from.
     let own = PathBuf::from(format!("/proc/{}/exe", process::id()));
     let mut copies = vec![(PathBuf::from("/init"), own)];
-    let built = Built::ask(workspace)?;
+    let built = Built::ask(workspace, only)?;
     // The tests have the daemon's path compiled in.
     copies.push((built.daemon.clone(), built.daemon));
     for (name, path) in built.tests {
@@ -98,9 +98,9 @@ struct Built {
 }
 
 impl Built {
-    fn ask(workspace: &Path) -> Result<Self> {
+    fn ask(workspace: &Path, only: &[String]) -> Result<Self> {
         // The same command as before, so that there is nothing left to build.
-        let mut cargo = test::cargo_test(workspace);
+        let mut cargo = test::cargo_test(workspace, only);
         Self::read(&stdout(cargo.args(["--no-run", "--quiet", "--message-format=json"]))?)
     }
 
