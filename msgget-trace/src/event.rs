@@ -1,6 +1,7 @@
-//! What travels through the pipeline: the types of a call. Imports nothing of ours but the ABI.
+//! What travels through the pipeline: the types of a call, and of what becomes of a queue. Imports nothing of ours but the ABI.
 
 mod caller;
+mod control;
 pub mod decode;
 mod errno;
 mod flags;
@@ -12,6 +13,7 @@ pub(crate) mod sample;
 use std::fmt;
 
 pub use caller::{Caller, Ids, before_nul};
+pub use control::{Command, Control};
 pub use errno::Errno;
 pub use flags::MsgFlags;
 pub use health::{Balance, Health, LossReason, News, Passed};
@@ -55,13 +57,17 @@ pub enum Outcome {
     Created,
     /// An existing queue was handed out.
     Opened,
+    /// A queue was removed.
+    Removed,
+    /// A queue got another owner, mode or size.
+    Changed,
     /// Refused, with the reason.
     Failed(Errno),
     /// Succeeded with IPC_CREAT but without IPC_EXCL, and neither flags nor anything else tells which of the first two.
     Ambiguous,
     /// Executed, but its entry was not seen.
     Unpaired,
-    /// Never reached the kernel's `msgget`: seccomp or a tracer answered in its place, and the result is theirs.
+    /// Never reached the kernel's function: seccomp or a tracer answered in its place, and the result is theirs.
     NotExecuted,
 }
 
@@ -72,6 +78,8 @@ impl Outcome {
         match self {
             Self::Created => "created",
             Self::Opened => "opened",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
             Self::Failed(_) => "failed",
             Self::Ambiguous => "ambiguous",
             Self::Unpaired => "unpaired",
@@ -145,7 +153,10 @@ impl Rung {
         match self {
             Self::Tracepoint => "calls by 32-bit entry (int 0x80) are not seen",
             Self::TpBtf => "none",
-            Self::Fexit => "attempts that seccomp or a tracer refused before the kernel's msgget are not seen",
+            Self::Fexit => {
+                "attempts that seccomp or a tracer refused before the kernel's msgget are not seen, nor what msgctl changes \
+                 or fails to remove"
+            }
         }
     }
 }
@@ -319,5 +330,51 @@ impl Call {
     #[must_use]
     pub fn timestamp(&self) -> BootTime {
         self.entered.unwrap_or(self.left)
+    }
+}
+
+/// What one record tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A `msgget`.
+    Call(Call),
+    /// What became of a queue.
+    Control(Control),
+}
+
+impl Event {
+    /// Which it is for ever after.
+    #[must_use]
+    pub const fn id(&self) -> CallId {
+        match self {
+            Self::Call(call) => call.id,
+            Self::Control(control) => control.id,
+        }
+    }
+
+    /// When it was over.
+    #[must_use]
+    pub const fn left(&self) -> BootTime {
+        match self {
+            Self::Call(call) => call.left,
+            Self::Control(control) => control.left,
+        }
+    }
+
+    /// Who is behind it.
+    pub const fn caller_mut(&mut self) -> &mut Caller {
+        match self {
+            Self::Call(call) => &mut call.caller,
+            Self::Control(control) => &mut control.caller,
+        }
+    }
+
+    /// The call, if it is one.
+    #[must_use]
+    pub const fn call(&self) -> Option<&Call> {
+        match self {
+            Self::Call(call) => Some(call),
+            Self::Control(_) => None,
+        }
     }
 }

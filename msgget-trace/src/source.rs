@@ -14,7 +14,7 @@ use crate::{
     decide::{Decider, Progress},
     enrich::{Clock, Images},
     event::{
-        BootTime, Call, Rung,
+        BootTime, Event, Rung,
         decode::{Decoded, Decoder},
     },
     failure::Failure,
@@ -45,7 +45,7 @@ pub struct Source {
     in_flight: InFlight,
     decoder: Decoder,
     decider: Decider,
-    /// The calls that this source tells of: those that returned within.
+    /// The events that this source tells of: those that returned within.
     told: Range<BootTime>,
     /// Records that the ring had no room for, as far as the decider has been told.
     lost: u64,
@@ -127,10 +127,10 @@ impl Source {
         self.kernel.detach();
     }
 
-    /// Whether `call` is one that this source tells of.
+    /// Whether `event` is one that this source tells of.
     #[must_use]
-    pub fn tells_of(&self, call: &Call) -> bool {
-        self.told.contains(&call.left)
+    pub fn tells_of(&self, event: &Event) -> bool {
+        self.told.contains(&event.left())
     }
 
     /// What the kernel side counted on each CPU.
@@ -169,7 +169,7 @@ impl Source {
             return Ok(false);
         }
         let counters = self.total()?;
-        Ok(counters.submitted + counters.contexts_submitted == self.done)
+        Ok(counters.submitted + counters.controls_submitted + counters.contexts_submitted == self.done)
     }
 
     /// Begins a batch.
@@ -192,9 +192,9 @@ impl Source {
     pub fn take(&mut self, batch: &Batch, images: &mut Images, tally: &mut Tally) -> bool {
         let Some(Entry { position, bytes }) = self.ring.take() else { return false };
         match self.decoder.decode(position, bytes) {
-            Ok(Decoded::Call(mut call)) => {
-                images.attach(&mut call.caller);
-                self.decider.push(call, batch.now);
+            Ok(Decoded::Event(mut event)) => {
+                images.attach(event.caller_mut());
+                self.decider.push(event, batch.now);
             }
             Ok(Decoded::Image(image)) => {
                 tally.read += 1;
@@ -216,8 +216,8 @@ impl Source {
         self.ring.cursor() < batch.target
     }
 
-    /// The next call, if it waits for none that `batch`, now read to its end, does not know of; without one, for none.
-    pub fn next_call(&mut self, batch: Option<&Batch>) -> Option<Call> {
+    /// The next event, if it waits for no call that `batch`, now read to its end, does not know of; without one, for none.
+    pub fn next_event(&mut self, batch: Option<&Batch>) -> Option<Event> {
         let progress = batch.map(|batch| {
             let complete_until = if self.behind(batch) { BootTime(0) } else { batch.since };
             // Whoever enters while the hooks are being detached is not seen.
@@ -235,8 +235,8 @@ impl Source {
 
     /// Gives the room of `records` back, which are all before that of `current`, if there is one, and before those that
     /// are not decided yet.
-    pub fn publish(&mut self, current: Option<&Call>, records: u64) {
-        let held = current.or(self.decider.oldest()).map(|call| call.id.position);
+    pub fn publish(&mut self, current: Option<&Event>, records: u64) {
+        let held = current.or(self.decider.oldest()).map(|event| event.id().position);
         self.published = held.unwrap_or(self.ring.cursor());
         self.ring.publish(self.published);
         self.done += records;

@@ -100,7 +100,7 @@ impl Daemon {
     /// Says what went missing since the last look.
     fn report_losses(&mut self, since: BootTime) -> Result<(), Failure> {
         let mut losses = Vec::new();
-        let lost: Vec<_> = self.source.counters()?.iter().map(|cpu| cpu.lost_ring_full).collect();
+        let lost: Vec<_> = self.source.counters()?.iter().map(|cpu| cpu.lost_ring_full + cpu.controls_lost).collect();
         self.watch.lost.resize(lost.len(), 0);
         for (cpu, (lost, known)) in (0..).zip(lost.iter().zip(&mut self.watch.lost)) {
             losses.push((LossReason::RingFull, lost - std::mem::replace(known, *lost), Some(cpu)));
