@@ -1,6 +1,7 @@
 //! The ways in. Each file is one rung's programs: what the kernel calls goes in, an edge of a call comes out. Both edges
 //! are the same on every rung that pairs them by thread, and stand here.
 
+mod control;
 mod fexit;
 mod lifecycle;
 mod tp_btf;
@@ -13,7 +14,7 @@ use msgget_trace_ebpf::{Call, EVICTED, NOT_EXECUTED, PAIRED, Position};
 use crate::{
     door::Door,
     image::announce,
-    maps::{self, MEMBERS, scratch},
+    maps::{self, CALLS, MEMBERS, scratch},
     slot,
     submit::submit,
     task::{Task, frozen},
@@ -83,7 +84,7 @@ fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
     let tid = task.tid();
     let pairing = slot::exit(tid, now);
     if wanted || ret >= 0 {
-        let Some(call) = scratch() else { return };
+        let Some(call) = scratch(CALLS) else { return };
         task.describe(call, door, &pairing, now, ret);
         call.witness = u32::from(!wanted);
         call.after = after;
@@ -91,7 +92,7 @@ fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
             call.before = after;
         }
         if wanted {
-            announce(task, call);
+            announce(task, call, CALLS);
         }
         submit(call);
         count_canary(task, call);

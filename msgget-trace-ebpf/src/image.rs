@@ -30,16 +30,16 @@ pub(crate) struct Announced {
     whole: u64,
 }
 
-/// Announces the images of `call`, which `task`, the current one, made.
+/// Announces the images of `call`, which `task`, the current one, made; by the scratch element `of`.
 #[inline(always)]
-pub(crate) fn announce(task: Task, call: &Call) {
+pub(crate) fn announce(task: Task, call: &Call, of: u32) {
     if frozen!(CONFIG.read_kernel) == 0 || at!(task_mm) == ABSENT || at!(mm_exe_file) == ABSENT {
         return;
     }
     let own = Announced { start: call.process_start_ns, exec_id: call.exec_id, whole: 1 };
     let task = task.pointer() as u64;
     if !known(call.pid, own) {
-        send(task, call.pid, own, || true);
+        send(of, task, call.pid, own, || true);
     }
     let parents = Announced { start: call.parent_start_ns, exec_id: call.parent_exec_id, whole: 0 };
     if call.ppid != 0 && !known(call.ppid, parents) {
@@ -55,7 +55,7 @@ pub(crate) fn announce(task: Task, call: &Call) {
                     && read::<u64>(leader + u64::from(at!(task_self_exec_id))) == parents.exec_id
             }
         };
-        send(parent, call.ppid, parents, still);
+        send(of, parent, call.ppid, parents, still);
     }
 }
 
@@ -70,7 +70,7 @@ fn known(pid: u32, image: Announced) -> bool {
 /// Sends the image of the thread at `task` if it is `still` that of `pid` in the end. Remembered only once it is in the
 /// ring: a call on another CPU may announce it a second time, but none can come before it.
 #[inline(always)]
-fn send(task: u64, pid: u32, image: Announced, still: impl FnOnce() -> bool) {
+fn send(of: u32, task: u64, pid: u32, image: Announced, still: impl FnOnce() -> bool) {
     // SAFETY: pointers.
     let (mm, file) = unsafe {
         let mm: u64 = read(task + u64::from(at!(task_mm)));
@@ -80,7 +80,7 @@ fn send(task: u64, pid: u32, image: Announced, still: impl FnOnce() -> bool) {
     if mm == 0 || file == 0 {
         return;
     }
-    let Some(context) = context_scratch() else { return };
+    let Some(context) = context_scratch(of) else { return };
     context.header = Context::HEADER;
     context.process_start_ns = image.start;
     context.exec_id = image.exec_id;

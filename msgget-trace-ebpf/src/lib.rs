@@ -14,7 +14,7 @@ pub use context::{ARGUMENTS_LEN, CUT, Context, IMAGES, KIND_CONTEXT, PATH_LEN, U
 pub use offsets::Offsets;
 
 /// Raised whenever a record, a global or a counter changes its layout or meaning.
-pub const ABI_VERSION: u16 = 3;
+pub const ABI_VERSION: u16 = 4;
 
 /// Size of a `comm`, `TASK_COMM_LEN` in include/linux/sched.h; always NUL-terminated by the kernel.
 pub const COMM_LEN: usize = 16;
@@ -51,6 +51,9 @@ pub const RING_BYTES: u32 = 4 << 20;
 
 /// `Header::kind` of a [`Call`].
 pub const KIND_CALL: u16 = 1;
+/// `Header::kind` of a [`Call`] that is no `msgget` but a `msgctl` (or stands for one): a queue was to be removed or changed.
+/// Four fields then mean something else, and say so; who did it and how stands where it always does.
+pub const KIND_CONTROL: u16 = 3;
 
 /// [`Call::pairing`]: the exit found the enter of the same thread.
 pub const PAIRED: u32 = 0;
@@ -65,7 +68,7 @@ pub const EVICTED: u32 = 2;
 pub struct Header {
     /// [`ABI_VERSION`] of the program that wrote it.
     pub version: u16,
-    /// What follows: [`KIND_CALL`] or [`KIND_CONTEXT`].
+    /// What follows: [`KIND_CALL`], [`KIND_CONTEXT`] or [`KIND_CONTROL`].
     pub kind: u16,
     /// Bytes of the whole record, this header included.
     pub size: u32,
@@ -91,6 +94,11 @@ pub const FACT_NONE: u32 = 0;
 pub const FACT_CREATED: u32 = 1;
 /// [`Call::fact`]: the kernel found a queue and let the caller have it (`security_msg_queue_associate`).
 pub const FACT_OPENED: u32 = 2;
+/// [`Call::fact`] of a control: the kernel removed the queue (`freeque`) for the caller.
+pub const FACT_REMOVED: u32 = 3;
+/// [`Call::fact`] of a control: the kernel removed the queue because its namespace had ended; the caller is the kernel's
+/// own thread, and there was no system call.
+pub const FACT_TORN_DOWN: u32 = 4;
 
 /// Where the allocation of queue ids stands in an IPC namespace: ids only grow from here (`ipc_idr_alloc`, ipc/util.c).
 #[repr(C)]
@@ -121,7 +129,7 @@ pub struct Owner {
     pub cgid: u32,
 }
 
-/// One `msgget`, written when it returned. Times are the boot clock (`CLOCK_BOOTTIME`) in ns; ids without a prefix are
+/// One `msgget`, or one `msgctl` that removes or changes ([`KIND_CONTROL`]), written when it returned. Times are the boot clock (`CLOCK_BOOTTIME`) in ns; ids without a prefix are
 /// the host's (initial pid namespace), those with `ns_` are as seen inside the caller's own pid namespace; user and group
 /// ids are those of the initial user namespace.
 #[repr(C)]
@@ -133,7 +141,8 @@ pub struct Call {
     pub enter_ns: u64,
     /// When it returned.
     pub exit_ns: u64,
-    /// When, under the namespace's lock, the queue was made or found; 0 without a `fact`. Totally ordered in a namespace.
+    /// When, under the namespace's lock, the queue was made, found or removed; 0 without a `fact`. Totally ordered in a
+    /// namespace.
     pub fact_ns: u64,
     /// When the calling thread was started (`task_struct.start_boottime`).
     pub thread_start_ns: u64,
@@ -149,17 +158,17 @@ pub struct Call {
     pub cgroup_id: u64,
     /// Effective capabilities, a bit each (capabilities(7)).
     pub capabilities: u64,
-    /// What the call returned: a queue id, or a negative errno.
+    /// What the call returned: a queue id (of a control 0), or a negative errno.
     pub ret: i64,
     /// Id allocation before the call; valid only where created and opened cannot be told otherwise.
     pub before: Position,
     /// Id allocation after it.
     pub after: Position,
-    /// Of whom the queue is that was opened, as of `fact_ns`.
+    /// Of whom the queue is that was opened or removed, as of `fact_ns`.
     pub owner: Owner,
-    /// First argument, `key_t key`.
+    /// First argument, `key_t key`; of a control `int msqid`.
     pub key: i32,
-    /// Second argument, `int msgflg`.
+    /// Second argument, `int msgflg`; of a control `int cmd`, as the caller wrote it.
     pub msgflg: i32,
     /// Process id (thread group id).
     pub pid: u32,
@@ -195,15 +204,16 @@ pub struct Call {
     pub pid_ns: u32,
     /// Inode number of the user namespace.
     pub user_ns: u32,
-    /// Inode number of the IPC namespace: keys and queue ids mean nothing without it.
+    /// Inode number of the IPC namespace, of a control that of the queue: keys and queue ids mean nothing without it.
     pub ipc_ns: u32,
     /// CPU the call returned on.
     pub cpu: u32,
     /// [`PAIRED`], [`NOT_EXECUTED`] or [`EVICTED`].
     pub pairing: u32,
-    /// [`FACT_NONE`], [`FACT_CREATED`] or [`FACT_OPENED`].
+    /// [`FACT_NONE`], [`FACT_CREATED`] or [`FACT_OPENED`]; of a control [`FACT_NONE`], [`FACT_REMOVED`] or
+    /// [`FACT_TORN_DOWN`].
     pub fact: u32,
-    /// Permission bits of the queue that was opened, as of `fact_ns`.
+    /// Permission bits of the queue that was opened or removed, as of `fact_ns`.
     pub queue_mode: u32,
     /// [`ABI_X86_64`], [`ABI_I386`] or [`ABI_X32`].
     pub abi: u32,
@@ -219,8 +229,8 @@ pub struct Call {
     pub ptrace: u32,
     /// 1 when the call itself is not wanted, but is needed to tell what others did: it may have created what they opened.
     pub witness: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Key of the queue that was removed, where `fact` says so; else 0.
+    pub queue_key: i32,
     /// Command name of the thread: bytes, not text; the caller chooses them.
     pub comm: [u8; COMM_LEN],
     /// Start of the node name (`uname -n`) in the caller's UTS namespace.
@@ -238,6 +248,9 @@ const _: () = assert!(offset_of!(Call, comm) == 272);
 impl Call {
     /// The header a call record carries.
     pub const HEADER: Header = Header { version: ABI_VERSION, kind: KIND_CALL, size: size_of::<Self>() as u32 };
+
+    /// The header of a control.
+    pub const CONTROL: Header = Header { kind: KIND_CONTROL, ..Self::HEADER };
 
     /// Copies a record out of the ring. `None` unless `bytes` is exactly one record long; the content is not judged.
     #[must_use]
@@ -284,7 +297,8 @@ pub struct Fact {
     pub mode: u32,
 }
 
-/// What happened in the kernel, per CPU; user space adds the CPUs up. `seen == submitted + lost_ring_full` always.
+/// What happened in the kernel, per CPU; user space adds the CPUs up. `seen == submitted + lost_ring_full` and
+/// `controls_seen == controls_submitted + controls_lost` always.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -310,6 +324,12 @@ pub struct Counters {
     pub contexts_submitted: u64,
     /// Context records the ring had no room for; the next call of the same image tries again.
     pub contexts_lost: u64,
+    /// Removals and changes of queues that were seen.
+    pub controls_seen: u64,
+    /// Their records that were handed to the ring.
+    pub controls_submitted: u64,
+    /// Their records that the ring had no room for.
+    pub controls_lost: u64,
 }
 
 impl Counters {
@@ -328,6 +348,9 @@ impl Counters {
             follow_full: self.follow_full + other.follow_full,
             contexts_submitted: self.contexts_submitted + other.contexts_submitted,
             contexts_lost: self.contexts_lost + other.contexts_lost,
+            controls_seen: self.controls_seen + other.controls_seen,
+            controls_submitted: self.controls_submitted + other.controls_submitted,
+            controls_lost: self.controls_lost + other.controls_lost,
         }
     }
 }

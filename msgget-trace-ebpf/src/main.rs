@@ -1,4 +1,4 @@
-//! The kernel program: calls to `msgget` enter through the hooks, [`Call`](msgget_trace_ebpf::Call) records, and before them
+//! The kernel program: calls to `msgget`, and those to `msgctl` that remove or change, enter through the hooks, [`Call`](msgget_trace_ebpf::Call) records, and before them
 //! [`Context`](msgget_trace_ebpf::Context) records of who makes them, leave through [`maps::RECORDS`], and what happened on the way is counted in [`maps::COUNTERS`].
 //!
 //! ```text

@@ -52,14 +52,19 @@ pub(crate) static MEMBERS: HashMap<u32, u8> = HashMap::with_max_entries(MEMBER_C
 
 /// Where this CPU's next record is put together: the stack has no room for it.
 #[map]
-static SCRATCH: PerCpuArray<Call> = PerCpuArray::with_max_entries(1, 0);
+static SCRATCH: PerCpuArray<Call> = PerCpuArray::with_max_entries(2, 0);
 
-/// This CPU's [`SCRATCH`]. One program of a rung uses it, and the kernel runs none twice at a time on a CPU, so nobody else
-/// writes there before the record is in the ring.
+/// Which element of the scratch maps: that of calls.
+pub(crate) const CALLS: u32 = 0;
+/// That of controls.
+pub(crate) const CONTROLS: u32 = 1;
+
+/// This CPU's [`SCRATCH`] for calls or for controls. One program of a rung uses each, and the kernel runs none twice at a
+/// time on a CPU, so nobody else writes there before the record is in the ring.
 #[inline(always)]
-pub(crate) fn scratch<'a>() -> Option<&'a mut Call> {
+pub(crate) fn scratch<'a>(of: u32) -> Option<&'a mut Call> {
     // SAFETY: as said; the element lives as long as the map.
-    SCRATCH.get_ptr_mut(0).map(|call| unsafe { &mut *call })
+    SCRATCH.get_ptr_mut(of).map(|call| unsafe { &mut *call })
 }
 
 /// Images that user space was told of, by process id.
@@ -68,13 +73,13 @@ pub(crate) static IMAGES: LruHashMap<u32, Announced> = LruHashMap::with_max_entr
 
 /// As [`SCRATCH`], for the record that goes before it.
 #[map]
-static CONTEXT_SCRATCH: PerCpuArray<Context> = PerCpuArray::with_max_entries(1, 0);
+static CONTEXT_SCRATCH: PerCpuArray<Context> = PerCpuArray::with_max_entries(2, 0);
 
 /// This CPU's [`CONTEXT_SCRATCH`]; see [`scratch`].
 #[inline(always)]
-pub(crate) fn context_scratch<'a>() -> Option<&'a mut Context> {
+pub(crate) fn context_scratch<'a>(of: u32) -> Option<&'a mut Context> {
     // SAFETY: as there.
-    CONTEXT_SCRATCH.get_ptr_mut(0).map(|context| unsafe { &mut *context })
+    CONTEXT_SCRATCH.get_ptr_mut(of).map(|context| unsafe { &mut *context })
 }
 
 /// Changes this CPU's counters. Programs of one kind do not nest on a CPU, so plain additions lose nothing.

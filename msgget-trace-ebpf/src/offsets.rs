@@ -45,6 +45,8 @@ offsets! {
     task_group_leader = "task_struct"."group_leader": 8,
     /// Start time, boot clock.
     task_start_boottime = "task_struct"."start_boottime": 8,
+    /// `PF_` flags.
+    task_flags = "task_struct"."flags": 4,
     /// Namespaces; a null pointer in a task that is exiting.
     task_nsproxy = "task_struct"."nsproxy": 8,
     /// Memory; a null pointer in a thread of the kernel and in one that is exiting.
@@ -111,7 +113,11 @@ offsets! {
     ipc_msg_last_idx = "ipc_namespace"."ids[1].last_idx": 4,
     /// An id asked for by checkpoint/restore, else -1; absent without CONFIG_CHECKPOINT_RESTORE.
     ipc_msg_next_id = "ipc_namespace"."ids[1].next_id": 4,
-    /// Owner of a queue, and so on: what every IPC object begins with.
+    /// Id of a queue, and so on: what every IPC object begins with.
+    perm_id = "kern_ipc_perm"."id": 4,
+    /// Key.
+    perm_key = "kern_ipc_perm"."key": 4,
+    /// Owner.
     perm_uid = "kern_ipc_perm"."uid.val": 4,
     /// Owning group.
     perm_gid = "kern_ipc_perm"."gid.val": 4,

@@ -34,8 +34,8 @@ pub(crate) struct Pairing {
     pub(crate) enter_ns: u64,
     /// What was noted with it.
     pub(crate) before: Position,
-    /// The word to give back.
-    noted: u64,
+    /// The word to give back; 0 unless paired.
+    pub(crate) noted: u64,
 }
 
 /// The words of a slot, as pointers: other CPUs write them at any time, so no reference to them may exist.

@@ -18,6 +18,9 @@ use crate::{door::Door, slot::Pairing};
 /// `sizeof(struct upid)`: an int and a pointer, include/linux/pid.h.
 const UPID_BYTES: u32 = 16;
 
+/// `PF_KTHREAD`, include/linux/sched.h.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
 /// One word of a global that user space froze; loading the whole structure would cost an instruction for every field.
 macro_rules! frozen {
     (CONFIG.$field:ident) => {
@@ -213,6 +216,13 @@ impl Task {
         unsafe { self.0.load(at!(task_status)) }
     }
 
+    /// True for a thread of the kernel.
+    #[inline(always)]
+    pub(crate) fn is_kernel(self) -> bool {
+        // SAFETY: an unsigned int.
+        unsafe { self.0.load::<u32>(at!(task_flags)) & PF_KTHREAD != 0 }
+    }
+
     /// Where the allocation of queue ids stands in the task's IPC namespace.
     #[inline(always)]
     pub(crate) fn position(self) -> Position {
@@ -258,7 +268,7 @@ impl Task {
         call.number = door.number;
         call.ipc_call = door.ipc_call;
         call.witness = 0;
-        call.reserved = 0;
+        call.queue_key = 0;
 
         let task = self.0;
         let process = self.process();

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::{
     canary::Identity,
     config::Config,
-    event::{Call, Health, News, Rung},
+    event::{Event, Health, News, Rung},
     failure::Failure,
     kernel::{KernelLogger, Skipped},
     ledger::Ledger,
@@ -68,8 +68,8 @@ pub struct Daemon {
     former: (Counters, Skipped),
     /// What is in the sink's buffer.
     batch: Tally,
-    /// The call that is on its way from decide to detect.
-    current: Option<Call>,
+    /// The event that is on its way from decide to detect.
+    current: Option<Event>,
     /// Who knows whose queues are.
     owners: Rc<Owners>,
     watch: Watch,
@@ -162,23 +162,26 @@ impl Daemon {
         Ok(if self.source.undecided() { Step::Undecided } else { step })
     }
 
-    /// Takes the next call through the rest of the pipeline. False when none is ready.
+    /// Takes the next event through the rest of the pipeline. False when none is ready.
     async fn give(&mut self, batch: Option<&Batch>, questions: &mut u32) -> bool {
         if self.current.is_none() {
-            self.current = self.source.next_call(batch);
+            self.current = self.source.next_event(batch);
         }
         // It stays where it is while the resolver is asked, so that a cancelled step loses nothing.
-        let Some(call) = &mut self.current else { return false };
-        if *questions > 0 && Owners::wanted(call) {
+        let Some(event) = &mut self.current else { return false };
+        if let Event::Call(call) = event
+            && *questions > 0
+            && Owners::wanted(call)
+        {
             *questions -= 1;
             self.owners.ask(call).await;
         }
-        if let Some(call) = self.current.take() {
-            let tells = self.source.tells_of(&call);
+        if let Some(event) = self.current.take() {
+            let tells = self.source.tells_of(&event);
             if let Some(next) = self.next.as_mut().filter(|_| tells) {
-                next.told_before(&call);
+                next.told_before(&event);
             }
-            self.pipeline.finish(&call, tells, self.sink.buffer(), &mut self.batch);
+            self.pipeline.finish(&event, tells, self.sink.buffer(), &mut self.batch);
         }
         true
     }

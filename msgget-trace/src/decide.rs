@@ -1,5 +1,5 @@
-//! Decide: calls go in as they were decoded, in the order of the ring; they come out in the same order, each as soon as
-//! what it did is as certain as it can become. Pure; the times are the calls' own.
+//! Decide: events go in as they were decoded, in the order of the ring; they come out in the same order, each call as soon
+//! as what it did is as certain as it can become. What became of a queue is certain at once, and keeps its place. Pure; the times are the calls' own.
 //!
 //! Open is only what IPC_CREAT without IPC_EXCL did where the hooks do not say so. Ids of a namespace only grow
 //! (`ipc_idr_alloc`, ipc/util.c), so an id that does not lie after where allocation stood when the call began is that of an
@@ -12,7 +12,7 @@ use std::{collections::VecDeque, num::NonZeroUsize};
 
 use lru::LruCache;
 
-use crate::event::{BootTime, Call, MsgFlags, Outcome, Position, Rivals, Source};
+use crate::event::{BootTime, Call, Event, MsgFlags, Outcome, Position, Rivals, Source};
 
 /// Longest wait for a call that does not return: 200 ms, in ns.
 const PATIENCE: u64 = 200_000_000;
@@ -40,8 +40,8 @@ pub struct Progress {
 
 #[derive(Debug)]
 struct Waiting {
-    call: Call,
-    /// It may have created the queue whose id it returned.
+    event: Event,
+    /// It is a call that may have created the queue whose id it returned.
     claims: bool,
     /// When it was taken in.
     since: BootTime,
@@ -56,7 +56,7 @@ struct Contest {
     makers: Option<Vec<(u32, u32)>>,
 }
 
-/// Calls on their way from decode to detect.
+/// Events on their way from decode to detect.
 #[derive(Debug)]
 pub struct Decider {
     waiting: VecDeque<Waiting>,
@@ -86,8 +86,18 @@ impl Decider {
         }
     }
 
-    /// Takes the next call in, at the moment `now`.
-    pub fn push(&mut self, mut call: Call, now: BootTime) {
+    /// Takes the next event in, at the moment `now`.
+    pub fn push(&mut self, mut event: Event, now: BootTime) {
+        let claims = match &mut event {
+            Event::Call(call) => self.claims(call),
+            Event::Control(_) => false,
+        };
+        self.claims += usize::from(claims);
+        self.waiting.push_back(Waiting { event, claims, since: now });
+    }
+
+    /// Decides `call` if that is possible at once; true if it is a claim, which has to wait.
+    fn claims(&mut self, call: &mut Call) -> bool {
         let id = (call.caller.ipc_ns, call.result);
         let mut claims = false;
         match call.outcome {
@@ -96,7 +106,7 @@ impl Decider {
             }
             // Without its entry it can be placed nowhere, but it may be the one.
             Outcome::Unpaired if call.result >= 0 && call.flags.has(MsgFlags::IPC_CREAT) => {
-                self.contest(&call);
+                self.contest(call);
             }
             Outcome::Ambiguous => {
                 let at = self.position(call.result);
@@ -104,16 +114,15 @@ impl Decider {
                     // Backwards, or an id out of nowhere: another namespace under an old number, or a number that was
                     // chosen. Nothing follows.
                     // Still it may be the one.
-                    Some((before, after)) if after < before || at > after => self.contest(&call),
+                    Some((before, after)) if after < before || at > after => self.contest(call),
                     Some((before, _)) if at <= before => call.decide(Outcome::Opened, Source::Counters),
                     Some(_) => claims = true,
-                    None => self.contest(&call),
+                    None => self.contest(call),
                 }
             }
             _ => {}
         }
-        self.claims += usize::from(claims);
-        self.waiting.push_back(Waiting { call, claims, since: now });
+        claims
     }
 
     /// True while a call waits for others to return.
@@ -127,27 +136,28 @@ impl Decider {
         self.lost = Some(now);
     }
 
-    /// The oldest call that waits.
+    /// The oldest event that waits.
     #[must_use]
-    pub fn oldest(&self) -> Option<&Call> {
-        self.waiting.front().map(|waiting| &waiting.call)
+    pub fn oldest(&self) -> Option<&Event> {
+        self.waiting.front().map(|waiting| &waiting.event)
     }
 
-    /// The next call, if it waits for nothing any more. Without knowledge of the progress claims just wait.
-    pub fn next(&mut self, progress: Option<Progress>) -> Option<Call> {
+    /// The next event, if it waits for nothing any more. Without knowledge of the progress claims just wait.
+    pub fn next(&mut self, progress: Option<Progress>) -> Option<Event> {
         let waiting = self.waiting.front()?;
-        if !waiting.claims {
-            return self.waiting.pop_front().map(|waiting| waiting.call);
-        }
+        let Some(call) = waiting.event.call().filter(|_| waiting.claims) else {
+            return self.waiting.pop_front().map(|waiting| waiting.event);
+        };
         let Progress { complete_until, now } = progress?;
-        let complete = waiting.call.left < complete_until;
+        let complete = call.left < complete_until;
         if !complete && now.since(waiting.since) <= PATIENCE && self.waiting.len() <= CAPACITY {
             return None;
         }
-        let Waiting { mut call, .. } = self.waiting.pop_front()?;
+        let Waiting { mut event, .. } = self.waiting.pop_front()?;
         self.claims -= 1;
+        let Event::Call(call) = &mut event else { return Some(event) };
         let id = (call.caller.ipc_ns, call.result);
-        match if complete { self.judge(&call) } else { Err(Rivals::Unknown) } {
+        match if complete { self.judge(call) } else { Err(Rivals::Unknown) } {
             Ok(outcome) => {
                 call.decide(outcome, Source::Counters);
                 if outcome == Outcome::Created {
@@ -156,10 +166,10 @@ impl Decider {
             }
             Err(rivals) => {
                 call.rivals = Some(rivals);
-                self.contest(&call);
+                self.contest(call);
             }
         }
-        Some(call)
+        Some(event)
     }
 
     /// What `call`, a claim that was the first in the queue, did, now that all calls it overlaps have been read; or who
@@ -174,10 +184,9 @@ impl Decider {
         if earlier.is_none() && self.created.peek(&id).is_some_and(|until| *until > began) {
             return Ok(Outcome::Opened);
         }
-        let rival = |other: &&Waiting| {
-            other.claims && (other.call.caller.ipc_ns, other.call.result) == id && overlap(&other.call, call)
-        };
-        let later: Vec<_> = self.waiting.iter().filter(rival).map(|other| ids(&other.call)).collect();
+        let rival = |other: &&Call| (other.caller.ipc_ns, other.result) == id && overlap(other, call);
+        let others = self.waiting.iter().filter(|other| other.claims).filter_map(|other| other.event.call());
+        let later: Vec<_> = others.filter(rival).map(ids).collect();
         if earlier.is_none() && later.is_empty() {
             return Ok(Outcome::Created);
         }

@@ -11,7 +11,7 @@ use std::fmt;
 pub use tags::{Tag, Tags};
 use uuid::Uuid;
 
-use crate::event::{Call, CallId};
+use crate::event::{Call, CallId, Control};
 
 /// How bad it is; the numbers are those of Tracee's `Severity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +123,12 @@ impl Engine {
             }
         }
         verdict
+    }
+
+    /// Tags what became of a queue. No rule asks for it.
+    #[must_use]
+    pub fn observe_control(&self, control: &Control) -> Tags {
+        tags::of_control(control)
     }
 }
 

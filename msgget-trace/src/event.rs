@@ -1,21 +1,25 @@
-//! What travels through the pipeline: the types of a call. Imports nothing of ours but the ABI.
+//! What travels through the pipeline: the types of a call, and of what becomes of a queue. Imports nothing of ours but the ABI.
 
 mod caller;
+mod control;
 pub mod decode;
 mod errno;
 mod flags;
 mod health;
 mod image;
+mod outcome;
 #[cfg(test)]
 pub(crate) mod sample;
 
 use std::fmt;
 
 pub use caller::{Caller, Ids, before_nul};
+pub use control::{Command, Control};
 pub use errno::Errno;
 pub use flags::MsgFlags;
 pub use health::{Balance, Health, LossReason, News, Passed};
 pub use image::{Device, Image, ImageId};
+pub use outcome::{Outcome, Rivals, Source};
 use uuid::Uuid;
 
 /// The key that never names an existing queue: `IPC_PRIVATE`, include/uapi/linux/ipc.h.
@@ -48,75 +52,6 @@ impl fmt::Display for CallId {
     }
 }
 
-/// What the kernel did with a call, as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A new queue was made.
-    Created,
-    /// An existing queue was handed out.
-    Opened,
-    /// Refused, with the reason.
-    Failed(Errno),
-    /// Succeeded with IPC_CREAT but without IPC_EXCL, and neither flags nor anything else tells which of the first two.
-    Ambiguous,
-    /// Executed, but its entry was not seen.
-    Unpaired,
-    /// Never reached the kernel's `msgget`: seccomp or a tracer answered in its place, and the result is theirs.
-    NotExecuted,
-}
-
-impl Outcome {
-    /// The word for it in every output.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Opened => "opened",
-            Self::Failed(_) => "failed",
-            Self::Ambiguous => "ambiguous",
-            Self::Unpaired => "unpaired",
-            Self::NotExecuted => "not_executed",
-        }
-    }
-}
-
-/// How an outcome is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The kernel's own functions said so.
-    Kernel,
-    /// Flags and result leave no other possibility.
-    Flags,
-    /// The id lies before or after where the namespace's id allocation stood when the call began.
-    Counters,
-    /// Of several calls that may have made the queue, only one has the ids of its creator.
-    IpcStat,
-}
-
-impl Source {
-    /// The word for it in every output.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kernel => "kernel",
-            Self::Flags => "flags",
-            Self::Counters => "counters",
-            Self::IpcStat => "ipc_stat",
-        }
-    }
-}
-
-/// Who else may have made the queue that an ambiguous call was handed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rivals {
-    /// Not all of them are known.
-    Unknown,
-    /// One at least has the same effective ids.
-    Alike,
-    /// All have others.
-    Different,
-}
-
 /// The family of hooks in use; a run never mixes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rung {
@@ -145,7 +80,10 @@ impl Rung {
         match self {
             Self::Tracepoint => "calls by 32-bit entry (int 0x80) are not seen",
             Self::TpBtf => "none",
-            Self::Fexit => "attempts that seccomp or a tracer refused before the kernel's msgget are not seen",
+            Self::Fexit => {
+                "attempts that seccomp or a tracer refused before the kernel's msgget are not seen, nor what msgctl changes \
+                 or fails to remove"
+            }
         }
     }
 }
@@ -319,5 +257,69 @@ impl Call {
     #[must_use]
     pub fn timestamp(&self) -> BootTime {
         self.entered.unwrap_or(self.left)
+    }
+}
+
+/// What one record tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A `msgget`.
+    Call(Call),
+    /// What became of a queue.
+    Control(Control),
+}
+
+impl Event {
+    /// Which it is for ever after.
+    #[must_use]
+    pub const fn id(&self) -> CallId {
+        match self {
+            Self::Call(call) => call.id,
+            Self::Control(control) => control.id,
+        }
+    }
+
+    /// When it was over.
+    #[must_use]
+    pub const fn left(&self) -> BootTime {
+        match self {
+            Self::Call(call) => call.left,
+            Self::Control(control) => control.left,
+        }
+    }
+
+    /// When it began; `None` when that was not seen.
+    #[must_use]
+    pub const fn entered(&self) -> Option<BootTime> {
+        match self {
+            Self::Call(call) => call.entered,
+            Self::Control(control) => control.entered,
+        }
+    }
+
+    /// Who is behind it.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        match self {
+            Self::Call(call) => &call.caller,
+            Self::Control(control) => &control.caller,
+        }
+    }
+
+    /// The same, to be completed.
+    pub const fn caller_mut(&mut self) -> &mut Caller {
+        match self {
+            Self::Call(call) => &mut call.caller,
+            Self::Control(control) => &mut control.caller,
+        }
+    }
+
+    /// The call, if it is one.
+    #[must_use]
+    pub const fn call(&self) -> Option<&Call> {
+        match self {
+            Self::Call(call) => Some(call),
+            Self::Control(_) => None,
+        }
     }
 }

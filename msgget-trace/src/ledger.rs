@@ -22,7 +22,7 @@ impl Ledger {
     /// Records that the kernel side handed to the ring.
     #[must_use]
     pub const fn submitted(&self) -> u64 {
-        self.kernel.submitted + self.kernel.contexts_submitted
+        self.kernel.submitted + self.kernel.controls_submitted + self.kernel.contexts_submitted
     }
 
     /// Every counter by its name.
@@ -49,6 +49,10 @@ impl Ledger {
             ("collisions", kernel.slot_collisions),
             ("facts_lost", kernel.facts_full),
             ("not_followed", kernel.follow_full),
+            ("controls_seen", kernel.controls_seen),
+            ("controls_submitted", kernel.controls_submitted),
+            ("controls_lost", kernel.controls_lost),
+            ("controls", user.controls),
             ("contexts_submitted", kernel.contexts_submitted),
             ("contexts_lost", kernel.contexts_lost),
             ("contexts", user.contexts),
@@ -59,11 +63,14 @@ impl Ledger {
     #[must_use]
     pub fn violation(&self) -> Option<String> {
         let Self { kernel, skipped: _, user } = self;
-        let accounted = user.calls + user.canaries + user.early + user.witnesses + user.contexts + user.rejected;
+        let accounted =
+            user.calls + user.controls + user.canaries + user.early + user.witnesses + user.contexts + user.rejected;
+        let controls = kernel.controls_submitted + kernel.controls_lost;
         [
             ("seen = submitted + lost", kernel.seen, kernel.submitted + kernel.lost_ring_full),
-            ("submitted + contexts_submitted = read", self.submitted(), user.read),
-            ("read = delivered + canaries + early + witnesses + contexts + rejected", user.read, accounted),
+            ("controls_seen = controls_submitted + controls_lost", kernel.controls_seen, controls),
+            ("submitted + controls_submitted + contexts_submitted = read", self.submitted(), user.read),
+            ("read = delivered + controls + canaries + early + witnesses + contexts + rejected", user.read, accounted),
         ]
         .into_iter()
         .find(|(_, left, right)| left != right)
@@ -87,14 +94,23 @@ mod tests {
     use super::*;
 
     fn balanced() -> Ledger {
-        let kernel =
-            Counters { seen: 11, submitted: 10, lost_ring_full: 1, contexts_submitted: 2, ..Counters::default() };
+        let kernel = Counters {
+            seen: 11,
+            submitted: 10,
+            lost_ring_full: 1,
+            contexts_submitted: 2,
+            controls_seen: 7,
+            controls_submitted: 5,
+            controls_lost: 2,
+            ..Counters::default()
+        };
         let user = Tally {
-            read: 12,
+            read: 17,
             rejected: 1,
             canaries: 1,
             early: 1,
             calls: 6,
+            controls: 5,
             findings: 3,
             contexts: 2,
             witnesses: 1,
@@ -110,11 +126,15 @@ mod tests {
 
     #[test]
     fn every_counter_that_slips_is_found() {
-        let broken: [fn(&mut Ledger); 11] = [
+        let broken: [fn(&mut Ledger); 15] = [
             |ledger| ledger.kernel.seen += 1,
             |ledger| ledger.kernel.submitted += 1,
             |ledger| ledger.kernel.lost_ring_full += 1,
             |ledger| ledger.kernel.contexts_submitted += 1,
+            |ledger| ledger.kernel.controls_seen += 1,
+            |ledger| ledger.kernel.controls_submitted += 1,
+            |ledger| ledger.kernel.controls_lost += 1,
+            |ledger| ledger.user.controls += 1,
             |ledger| ledger.user.read += 1,
             |ledger| ledger.user.rejected += 1,
             |ledger| ledger.user.canaries += 1,

@@ -1,4 +1,4 @@
-//! A call's way from its source to the sink's buffer: decided calls and news of the sensor itself go in, lines come out,
+//! An event's way from its source to the sink's buffer: decided events and news of the sensor itself go in, lines come out,
 //! and every record is counted into exactly one number of a [`Tally`].
 
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     detect::Engine,
     encode::Json,
     enrich::{Enricher, Images},
-    event::{Call, Health, Outcome},
+    event::{Call, Control, Event, Health, Outcome},
 };
 
 /// What became of some records.
@@ -18,7 +18,7 @@ pub struct Tally {
     pub rejected: u64,
     /// Of those, our own proving calls.
     pub canaries: u64,
-    /// Of those, calls that came before the hooks were trusted, or after others had taken over.
+    /// Of those, events that came before the hooks were trusted, or after others had taken over.
     pub early: u64,
     /// Of those, calls that were not wanted for themselves.
     pub witnesses: u64,
@@ -26,6 +26,8 @@ pub struct Tally {
     pub contexts: u64,
     /// Lines of calls made.
     pub calls: u64,
+    /// Lines made of what became of queues.
+    pub controls: u64,
     /// Lines of findings made.
     pub findings: u64,
     /// Lines of health records made.
@@ -49,6 +51,7 @@ impl Tally {
             witnesses,
             contexts,
             calls,
+            controls,
             findings,
             health,
             unpaired,
@@ -62,6 +65,7 @@ impl Tally {
         self.witnesses += witnesses;
         self.contexts += contexts;
         self.calls += calls;
+        self.controls += controls;
         self.findings += findings;
         self.health += health;
         self.unpaired += unpaired;
@@ -111,9 +115,28 @@ impl Pipeline {
         self.news += 1;
     }
 
-    /// Appends what `call` leads to, whole lines, to `out`; nothing unless its source `tells` of it.
-    pub fn finish(&mut self, call: &Call, tells: bool, out: &mut Vec<u8>, tally: &mut Tally) {
+    /// Appends what `event` leads to, whole lines, to `out`; nothing unless its source `tells` of it.
+    pub fn finish(&mut self, event: &Event, tells: bool, out: &mut Vec<u8>, tally: &mut Tally) {
         tally.read += 1;
+        match event {
+            Event::Call(call) => self.finish_call(call, tells, out, tally),
+            Event::Control(control) => self.finish_control(control, tells, out, tally),
+        }
+    }
+
+    fn finish_control(&mut self, control: &Control, tells: bool, out: &mut Vec<u8>, tally: &mut Tally) {
+        if !tells {
+            tally.early += 1;
+            return;
+        }
+        let tags = self.engine.observe_control(control);
+        let who = self.enricher.who(&control.caller);
+        self.sequence += 1;
+        tally.controls += 1;
+        self.json.control(control, &who, tags, self.sequence, out);
+    }
+
+    fn finish_call(&mut self, call: &Call, tells: bool, out: &mut Vec<u8>, tally: &mut Tally) {
         if call.witness {
             tally.witnesses += 1;
             return;

@@ -15,7 +15,7 @@ use crate::{
     decide::{Decider, Progress},
     enrich::{Clock, Images},
     event::{
-        BootTime, Call, Rung,
+        BootTime, Event, Rung,
         decode::{Decoded, Decoder},
     },
     failure::Failure,
@@ -46,7 +46,7 @@ pub struct Source {
     in_flight: InFlight,
     decoder: Decoder,
     decider: Decider,
-    /// The calls that this source tells of: those that returned within.
+    /// The events that this source tells of: those that returned within.
     told: Range<BootTime>,
     /// By thread, when the call returned that the former source told of last.
     former: HashMap<u32, BootTime>,
@@ -136,18 +136,18 @@ impl Source {
         self.kernel.detach();
     }
 
-    /// Whether `call` is one that this source tells of.
+    /// Whether `event` is one that this source tells of.
     #[must_use]
-    pub fn tells_of(&self, call: &Call) -> bool {
+    pub fn tells_of(&self, event: &Event) -> bool {
         // Whose entry was not seen may have been under way when the hooks came.
-        let entered = call.entered.unwrap_or(self.decoder.attached);
-        let before = self.former.get(&call.caller.host.tid).is_some_and(|left| *left >= entered);
-        self.told.contains(&call.left) && !before
+        let entered = event.entered().unwrap_or(self.decoder.attached);
+        let before = self.former.get(&event.caller().host.tid).is_some_and(|left| *left >= entered);
+        self.told.contains(&event.left()) && !before
     }
 
-    /// Notes that the former source told of `call`. There are not more of these than its ring held.
-    pub fn told_before(&mut self, call: &Call) {
-        self.former.insert(call.caller.host.tid, call.left);
+    /// Notes that the former source told of `event`. There are not more of these than its ring held.
+    pub fn told_before(&mut self, event: &Event) {
+        self.former.insert(event.caller().host.tid, event.left());
     }
 
     /// What the kernel side counted on each CPU.
@@ -186,7 +186,7 @@ impl Source {
             return Ok(false);
         }
         let counters = self.total()?;
-        Ok(counters.submitted + counters.contexts_submitted == self.done)
+        Ok(counters.submitted + counters.controls_submitted + counters.contexts_submitted == self.done)
     }
 
     /// Begins a batch.
@@ -209,9 +209,9 @@ impl Source {
     pub fn take(&mut self, batch: &Batch, images: &mut Images, tally: &mut Tally) -> bool {
         let Some(Entry { position, bytes }) = self.ring.take() else { return false };
         match self.decoder.decode(position, bytes) {
-            Ok(Decoded::Call(mut call)) => {
-                images.attach(&mut call.caller);
-                self.decider.push(call, batch.now);
+            Ok(Decoded::Event(mut event)) => {
+                images.attach(event.caller_mut());
+                self.decider.push(event, batch.now);
             }
             Ok(Decoded::Image(image)) => {
                 tally.read += 1;
@@ -233,8 +233,8 @@ impl Source {
         self.ring.cursor() < batch.target
     }
 
-    /// The next call, if it waits for none that `batch`, now read to its end, does not know of; without one, for none.
-    pub fn next_call(&mut self, batch: Option<&Batch>) -> Option<Call> {
+    /// The next event, if it waits for no call that `batch`, now read to its end, does not know of; without one, for none.
+    pub fn next_event(&mut self, batch: Option<&Batch>) -> Option<Event> {
         let progress = batch.map(|batch| {
             let complete_until = if self.behind(batch) { BootTime(0) } else { batch.since };
             // Whoever enters while the hooks are being detached is not seen.
@@ -252,8 +252,8 @@ impl Source {
 
     /// Gives the room of `records` back, which are all before that of `current`, if there is one, and before those that
     /// are not decided yet.
-    pub fn publish(&mut self, current: Option<&Call>, records: u64) {
-        let held = current.or(self.decider.oldest()).map(|call| call.id.position);
+    pub fn publish(&mut self, current: Option<&Event>, records: u64) {
+        let held = current.or(self.decider.oldest()).map(|event| event.id().position);
         self.published = held.unwrap_or(self.ring.cursor());
         self.ring.publish(self.published);
         self.done += records;

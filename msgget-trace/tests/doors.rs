@@ -7,23 +7,8 @@ mod common;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
-use common::{Line, run, sys};
+use common::{int80::int80, run, sys};
 use libc::{IPC_CREAT, IPC_EXCL};
-
-/// `int 0x80` from this 64-bit code.
-fn int80(number: i32, [bx, cx, dx]: [i32; 3]) -> i32 {
-    let result: i32;
-    // SAFETY: the calls made here take numbers only; rbx, which the compiler keeps for itself, is put back.
-    unsafe {
-        std::arch::asm!(
-            "xchg rbx, {bx}", "int 0x80", "xchg rbx, {bx}",
-            bx = inout(reg) i64::from(bx) => _,
-            inlateout("eax") number => result, in("ecx") cx, in("edx") dx,
-            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-        );
-    }
-    result
-}
 
 const MSGGET: i32 = 399;
 const IPC: i32 = 117;
@@ -39,12 +24,6 @@ fn syscall_with_a_dirty_number(key: i32) {
             lateout("rcx") _, lateout("r11") _,
         );
     }
-}
-
-/// What a line says of its door.
-fn door(line: &Line) -> (&str, &str, i64, Option<i64>, bool) {
-    let compat = line["contextFlags"]["isCompat"].as_bool().unwrap();
-    (line.text("abi"), line.text("entry"), line.int("syscallNumber"), line["ipcCall"].as_i64(), compat)
 }
 
 /// A static i386 program of a few instructions that calls `msgget(key, 0)` by `int 0x80` and ends.
@@ -90,7 +69,7 @@ fn every_door_is_seen_or_its_blindness_declared() {
         if answered {
             id = int80(IPC, [IPC_MSGGET, 0x1170, flags]);
             int80(IPC, [IPC_MSGGET | 7 << 16, 0x1171, 0]);
-            // Another call of the multiplexer (MSGCTL, IPC_STAT on no address) is not ours.
+            // Another call of the multiplexer (MSGCTL, IPC_STAT on no address) is neither a call nor a removal.
             int80(IPC, [14, id, 2]);
             let mut real = Command::new(&program).spawn().unwrap();
             child = real.id().cast_signed();
@@ -106,8 +85,9 @@ fn every_door_is_seen_or_its_blindness_declared() {
     let (lines, start) = (report.balanced(), report.start());
     let by = |tid| -> Vec<_> { lines.iter().filter(|line| line.by_thread(tid)).collect() };
 
+    assert!(report.controls().iter().all(|line| !line.by_thread(tid)), "IPC_STAT");
     let ours = by(tid);
-    assert_eq!(door(ours[0]), ("x86_64", "syscall", 68, None, false));
+    assert_eq!(ours[0].door(), ("x86_64", "syscall", 68, None, false));
     if start["hook"] == "tracepoint" {
         assert_eq!(ours.len(), 2, "it claims to be blind to the others");
         assert!(start["coverageGap"].as_str().unwrap().contains("int 0x80"), "{start}");
@@ -126,11 +106,11 @@ fn every_door_is_seen_or_its_blindness_declared() {
             (0x1171, 0, enoent)
         ]
     );
-    assert_eq!(door(ours[1]), ("x86_64", "syscall", 68, None, false));
-    assert_eq!(door(ours[2]), ("i386", "int80_64bit", 399, None, true));
-    assert_eq!(door(ours[3]), ("i386", "int80_64bit", 117, Some(13), true));
+    assert_eq!(ours[1].door(), ("x86_64", "syscall", 68, None, false));
+    assert_eq!(ours[2].door(), ("i386", "int80_64bit", 399, None, true));
+    assert_eq!(ours[3].door(), ("i386", "int80_64bit", 117, Some(13), true));
     assert_eq!(ours[3]["outcome"], "created");
-    assert_eq!(door(ours[4]), ("i386", "int80_64bit", 117, Some(13 | 7 << 16), true));
+    assert_eq!(ours[4].door(), ("i386", "int80_64bit", 117, Some(13 | 7 << 16), true));
     let [real] = by(child)[..] else { panic!("one call of the i386 program: {lines:#?}") };
-    assert_eq!((real.result(), door(real)), ((0x3860, 0, enoent), ("i386", "32bit", 399, None, true)));
+    assert_eq!((real.result(), real.door()), ((0x3860, 0, enoent), ("i386", "32bit", 399, None, true)));
 }

@@ -4,20 +4,25 @@
 //! `newque` returning an id is a creation, `security_msg_queue_associate` a find that was allowed (unless a security
 //! module then denies it, and `ipcget` fails). Both run under the namespace's lock, so their times are the order in which
 //! things happened there. What seccomp refuses never comes here.
+//!
+//! `freeque` goes in, too, and removals come out, the queue as it was. It runs in the `msgctl` of whoever removes, when
+//! nothing can fail any more; and in a thread of the kernel for each queue of a namespace that has ended.
 
 use aya_ebpf::{
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
 use aya_log_ebpf::warn;
-use msgget_trace_ebpf::{EVICTED, FACT_CREATED, FACT_OPENED, Fact, Owner, PAIRED};
+use msgget_trace_ebpf::{
+    EVICTED, FACT_CREATED, FACT_OPENED, FACT_REMOVED, FACT_TORN_DOWN, Fact, Owner, PAIRED, Position,
+};
 
 use crate::{
     door::{self, Door, registers},
-    hook::{count_canary, now, wanted},
+    hook::{control, count_canary, now, wanted},
     image::announce,
-    maps::{self, FACTS, scratch},
-    slot,
+    maps::{self, CALLS, CONTROLS, FACTS, scratch},
+    slot::{self, Pairing},
     submit::submit,
     task::{Object, Task, at},
 };
@@ -55,22 +60,24 @@ fn queue_created(ctx: FExitContext) -> i32 {
 #[fentry(function = "security_msg_queue_associate")]
 fn queue_opened(ctx: FEntryContext) -> i32 {
     let queue = Object::new(ctx.arg(0));
-    // SAFETY: kuid_t and kgid_t hold a u32 each, umode_t is a u16.
-    let fact = unsafe {
-        Fact {
-            ns: now(),
-            owner: Owner {
-                uid: queue.load(at!(perm_uid)),
-                gid: queue.load(at!(perm_gid)),
-                cuid: queue.load(at!(perm_cuid)),
-                cgid: queue.load(at!(perm_cgid)),
-            },
-            what: FACT_OPENED,
-            mode: u32::from(queue.load::<u16>(at!(perm_mode))),
-        }
-    };
-    note(&fact);
+    // SAFETY: umode_t is a u16.
+    let mode = unsafe { u32::from(queue.load::<u16>(at!(perm_mode))) };
+    note(&Fact { ns: now(), owner: owner(queue), what: FACT_OPENED, mode });
     0
+}
+
+/// Whose a queue is, a `struct kern_ipc_perm`.
+#[inline(always)]
+fn owner(queue: Object) -> Owner {
+    // SAFETY: kuid_t and kgid_t hold a u32 each.
+    unsafe {
+        Owner {
+            uid: queue.load(at!(perm_uid)),
+            gid: queue.load(at!(perm_gid)),
+            cuid: queue.load(at!(perm_cuid)),
+            cgid: queue.load(at!(perm_cgid)),
+        }
+    }
 }
 
 /// Keeps what was found out until `ipcget` returns.
@@ -102,7 +109,7 @@ fn ipcget_exit(ctx: FExitContext) -> i32 {
         pairing.how = EVICTED;
         maps::count(|counters| counters.unpaired += 1);
     }
-    let Some(call) = scratch() else { return 0 };
+    let Some(call) = scratch(CALLS) else { return 0 };
     task.describe(call, &door, &pairing, now, i64::from(ret));
     // SAFETY: only this thread writes its own element.
     if let Some(fact) = unsafe { FACTS.get(tid) } {
@@ -115,9 +122,42 @@ fn ipcget_exit(ctx: FExitContext) -> i32 {
             call.queue_mode = fact.mode;
         }
     }
-    announce(task, call);
+    announce(task, call, CALLS);
     submit(call);
     slot::leave(tid, &pairing);
     count_canary(task, call);
+    0
+}
+
+/// `freeque(struct ipc_namespace *ns, struct kern_ipc_perm *ipcp)`: the queue is whole still, and nothing keeps it.
+#[fentry(function = "freeque")]
+fn queue_removed(ctx: FEntryContext) -> i32 {
+    if !wanted() {
+        return 0;
+    }
+    let (namespace, queue) = (Object::new(ctx.arg(0)), Object::new(ctx.arg(1)));
+    let now = now();
+    let task = Task::current();
+    // SAFETY: an int.
+    let id: i32 = unsafe { queue.load(at!(perm_id)) };
+    let regs = registers(task);
+    let torn_down = task.is_kernel();
+    let door = if torn_down { None } else { Door::control(task, regs, door::number(regs)) };
+    let door = Door { key: id, ..door.unwrap_or(Door::removal()) };
+    // Its enter is nobody's concern here, and it is executed, for we are inside.
+    let pairing = Pairing { how: EVICTED, enter_ns: 0, before: Position::default(), noted: 0 };
+    let Some(call) = scratch(CONTROLS) else { return 0 };
+    task.describe(call, &door, &pairing, now, 0);
+    call.fact = if torn_down { FACT_TORN_DOWN } else { FACT_REMOVED };
+    call.fact_ns = now;
+    call.owner = owner(queue);
+    // SAFETY: umode_t is a u16; key_t; an unsigned int.
+    unsafe {
+        call.queue_mode = u32::from(queue.load::<u16>(at!(perm_mode)));
+        call.queue_key = queue.load(at!(perm_key));
+        // Not the thread's own: the kernel's thread lives in the initial one.
+        call.ipc_ns = namespace.load(at!(ipc_inum));
+    }
+    control::submit(task, call);
     0
 }

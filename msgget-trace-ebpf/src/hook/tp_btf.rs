@@ -1,13 +1,13 @@
-//! The `tp_btf` rung: `sys_enter` and `sys_exit` of every system call go in, the edges of each `msgget` come out, by
-//! whichever door it came.
+//! The `tp_btf` rung: `sys_enter` and `sys_exit` of every system call go in, the edges of each `msgget` and of each
+//! `msgctl` that removes or changes come out, by whichever door they came.
 //!
-//! What is not `msgget` pays for a comparison or four, so the number is looked at first and nothing else is touched.
+//! What is neither pays for a few comparisons, so the number is looked at first and nothing else is touched.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
-    door::{self, Door, IPC_32, MSGGET_32, MSGGET_64, MSGGET_X32},
-    hook::{entered, left},
+    door::{self, Door, IPC_32, MSGCTL_32, MSGCTL_64, MSGCTL_X32, MSGGET_32, MSGGET_64, MSGGET_X32},
+    hook::{control, entered, left},
     task::{Object, Task},
 };
 
@@ -15,6 +15,12 @@ use crate::{
 #[inline(always)]
 fn candidate(number: u64) -> bool {
     number == MSGGET_64 || number == IPC_32 || number == MSGGET_32 || number == MSGGET_X32
+}
+
+/// The same of `msgctl`.
+#[inline(always)]
+fn control_candidate(number: u64) -> bool {
+    number == MSGCTL_64 || number == IPC_32 || number == MSGCTL_32 || number == MSGCTL_X32
 }
 
 /// `sys_enter(struct pt_regs *regs, long id)`.
@@ -25,6 +31,13 @@ fn any_enter(ctx: BtfTracePointContext) -> i32 {
         let task = Task::current();
         if let Some(door) = Door::find(task, Object::new(ctx.arg(0)), number) {
             entered(&ctx, task, door.key, door.msgflg);
+            return 0;
+        }
+    }
+    if control_candidate(number) {
+        let task = Task::current();
+        if Door::control(task, Object::new(ctx.arg(0)), number).is_some() {
+            control::entered(&ctx, task);
         }
     }
     0
@@ -39,6 +52,13 @@ fn any_exit(ctx: BtfTracePointContext) -> i32 {
         let task = Task::current();
         if let Some(door) = Door::find(task, regs, number) {
             left(&ctx, task, &door, ctx.arg(1));
+            return 0;
+        }
+    }
+    if control_candidate(number) {
+        let task = Task::current();
+        if let Some(door) = Door::control(task, regs, number) {
+            control::left(&ctx, task, &door, ctx.arg(1));
         }
     }
     0

@@ -1,19 +1,20 @@
-//! The `tracepoint` rung: `syscalls:sys_enter_msgget` and `sys_exit_msgget` go in, the edges of 64-bit calls come out.
+//! The `tracepoint` rung: `syscalls:sys_{enter,exit}_msgget` and `_msgctl` go in, the edges of 64-bit calls come out.
 //!
 //! Blind to 32-bit entry (`int 0x80`): `perf_syscall_enter` finds no number for such calls (kernel/trace/trace_syscalls.c).
 
 use aya_ebpf::{EbpfContext, macros::tracepoint, programs::TracePointContext};
 
 use crate::{
-    door::{Door, registers},
-    hook::{entered, left},
+    door::{Door, changes, registers},
+    hook::{control, entered, left},
     task::Task,
 };
 
-/// Where arguments and result stand: `events/syscalls/sys_{enter,exit}_msgget/format`, the same on every 64-bit kernel
-/// since 2.6.31.
+/// Where arguments and result stand: `events/syscalls/sys_{enter,exit}_msg{get,ctl}/format`, the same on every 64-bit
+/// kernel since 2.6.31.
 const KEY: usize = 16;
 const MSGFLG: usize = 24;
+const CMD: usize = 24;
 const RET: usize = 16;
 
 /// A plain load from the context, which the verifier bounds; aya's `read_at` would be a helper call.
@@ -33,5 +34,22 @@ fn msgget_enter(ctx: TracePointContext) -> u32 {
 fn msgget_exit(ctx: TracePointContext) -> u32 {
     let task = Task::current();
     left(&ctx, task, &Door::native(registers(task)), word(&ctx, RET));
+    0
+}
+
+#[tracepoint]
+fn msgctl_enter(ctx: TracePointContext) -> u32 {
+    if changes(word(&ctx, CMD) as i32) {
+        control::entered(&ctx, Task::current());
+    }
+    0
+}
+
+#[tracepoint]
+fn msgctl_exit(ctx: TracePointContext) -> u32 {
+    let task = Task::current();
+    if let Some(door) = Door::native_control(registers(task)) {
+        control::left(&ctx, task, &door, word(&ctx, RET));
+    }
     0
 }

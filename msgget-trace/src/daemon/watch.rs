@@ -103,7 +103,7 @@ impl Daemon {
     pub(super) fn report_losses(&mut self) -> Result<(), Failure> {
         let since = std::mem::replace(&mut self.watch.reported, Clock::boot_now());
         let mut losses = Vec::new();
-        let lost: Vec<_> = self.source.counters()?.iter().map(|cpu| cpu.lost_ring_full).collect();
+        let lost: Vec<_> = self.source.counters()?.iter().map(|cpu| cpu.lost_ring_full + cpu.controls_lost).collect();
         self.watch.lost.resize(lost.len(), 0);
         for (cpu, (lost, known)) in (0..).zip(lost.iter().zip(&mut self.watch.lost)) {
             losses.push((LossReason::RingFull, lost - std::mem::replace(known, *lost), Some(cpu)));

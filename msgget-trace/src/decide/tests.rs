@@ -4,13 +4,18 @@ use msgget_trace_ebpf::{Call as Record, EVICTED, Position as Raw};
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::sample::{call_of, record};
+use crate::event::sample::{call_of, control_of, control_record, record};
 
 const CREAT: i32 = 0o1600;
 const EXCL: i32 = 0o3600;
 
 /// Everybody returned, and was read.
 const END: Progress = Progress { complete_until: BootTime(u64::MAX), now: BootTime(u64::MAX) };
+
+/// The next event, which is a call.
+fn next(decider: &mut Decider, progress: Progress) -> Option<Call> {
+    decider.next(Some(progress)).and_then(|event| event.call().cloned())
+}
 
 fn raw(last_idx: i32) -> Raw {
     Raw { seq: 0, last_idx, valid: 1, reserved: 0 }
@@ -30,8 +35,8 @@ fn at(time: u64) -> BootTime {
 /// Outcomes of `records`, all read and everybody returned.
 fn outcomes(records: &[Record]) -> Vec<(Outcome, Option<Source>)> {
     let mut decider = Decider::new(15);
-    records.iter().for_each(|record| decider.push(call_of(0, record), at(0)));
-    std::iter::from_fn(|| decider.next(Some(END))).map(|call| (call.outcome, call.source)).collect()
+    records.iter().for_each(|record| decider.push(Event::Call(call_of(0, record)), at(0)));
+    std::iter::from_fn(|| next(&mut decider, END)).map(|call| (call.outcome, call.source)).collect()
 }
 
 const CREATED: (Outcome, Option<Source>) = (Outcome::Created, Some(Source::Counters));
@@ -49,8 +54,8 @@ fn ids_before_and_after_the_position() {
 #[test]
 fn a_creation_belongs_to_its_caller() {
     let mut decider = Decider::new(15);
-    decider.push(call_of(0, &record_of(1, (0, 9), 0o1640, 6, (5, 6))), at(9));
-    let call = decider.next(Some(END)).unwrap();
+    decider.push(Event::Call(call_of(0, &record_of(1, (0, 9), 0o1640, 6, (5, 6)))), at(9));
+    let call = next(&mut decider, END).unwrap();
     assert_eq!(call.queue, call.own_queue());
     assert_eq!(call.queue.map(|queue| (queue.cuid, queue.cgid, queue.mode)), Some((0, 1002, 0o640)));
 }
@@ -82,8 +87,8 @@ fn claim_of(pid: u32, times: (u64, u64), euid: u32) -> Record {
 /// The calls of `records`, told that the user `cuid` created the queue.
 fn settled(records: &[Record], cuid: u32) -> Vec<(Outcome, Option<Source>)> {
     let mut decider = Decider::new(15);
-    records.iter().for_each(|record| decider.push(call_of(0, record), at(0)));
-    let calls = std::iter::from_fn(|| decider.next(Some(END))).map(|mut call| {
+    records.iter().for_each(|record| decider.push(Event::Call(call_of(0, record)), at(0)));
+    let calls = std::iter::from_fn(|| next(&mut decider, END)).map(|mut call| {
         call.settle(cuid, record().egid);
         (call.outcome, call.source)
     });
@@ -115,8 +120,8 @@ fn an_id_out_of_turn_is_settled_by_nobody() {
 fn with_a_loss_the_creator_proves_nothing_but_its_opposite() {
     let mut decider = Decider::new(15);
     decider.lost(at(20));
-    decider.push(call_of(0, &claim_of(1, (0, 9), 1000)), at(0));
-    let call = decider.next(Some(END)).unwrap();
+    decider.push(Event::Call(call_of(0, &claim_of(1, (0, 9), 1000))), at(0));
+    let call = next(&mut decider, END).unwrap();
     let told = |cuid| {
         let mut call = call.clone();
         call.settle(cuid, record().egid);
@@ -144,32 +149,43 @@ fn an_unpaired_call_may_be_the_one() {
 #[test]
 fn a_claim_waits_for_whoever_is_in_flight_and_others_behind_it() {
     let mut decider = Decider::new(15);
-    decider.push(call_of(0, &record_of(1, (0, 9), CREAT, 6, (5, 6))), at(9));
-    decider.push(call_of(8, &record_of(2, (20, 30), 0, 6, (-1, -1))), at(9));
+    decider.push(Event::Call(call_of(0, &record_of(1, (0, 9), CREAT, 6, (5, 6)))), at(9));
+    decider.push(Event::Call(call_of(8, &record_of(2, (20, 30), 0, 6, (-1, -1)))), at(9));
     let progress = |complete_until, now| Progress { complete_until: at(complete_until), now: at(now) };
-    assert!(decider.undecided() && decider.next(Some(progress(9, 40))).is_none());
-    assert_eq!(decider.oldest().map(|call| call.id.position), Some(0));
-    assert_eq!(decider.next(Some(progress(10, 41))).map(|call| call.outcome), Some(Outcome::Created));
-    assert_eq!(decider.next(Some(progress(10, 41))).map(|call| call.outcome), Some(Outcome::Opened));
+    assert!(decider.undecided() && next(&mut decider, progress(9, 40)).is_none());
+    assert_eq!(decider.oldest().map(|event| event.id().position), Some(0));
+    assert_eq!(next(&mut decider, progress(10, 41)).map(|call| call.outcome), Some(Outcome::Created));
+    assert_eq!(next(&mut decider, progress(10, 41)).map(|call| call.outcome), Some(Outcome::Opened));
     assert!(!decider.undecided() && decider.oldest().is_none());
+}
+
+#[test]
+fn what_became_of_a_queue_keeps_its_place() {
+    let mut decider = Decider::new(15);
+    decider.push(Event::Call(call_of(0, &record_of(1, (0, 9), CREAT, 6, (5, 6)))), at(9));
+    decider.push(Event::Control(control_of(8, &control_record(0, 0))), at(9));
+    let before = Progress { complete_until: at(9), now: at(20) };
+    assert!(decider.next(Some(before)).is_none(), "not before the call that waits");
+    let positions: Vec<_> = std::iter::from_fn(|| decider.next(Some(END))).map(|event| event.id().position).collect();
+    assert_eq!(positions, [0, 8]);
 }
 
 #[test]
 fn patience_ends() {
     let mut decider = Decider::new(15);
-    decider.push(call_of(0, &record_of(1, (0, 9), CREAT, 6, (5, 6))), at(9));
+    decider.push(Event::Call(call_of(0, &record_of(1, (0, 9), CREAT, 6, (5, 6)))), at(9));
     let stuck = |now| Progress { complete_until: at(5), now: at(now) };
-    assert!(decider.next(Some(stuck(9 + PATIENCE))).is_none());
-    assert_eq!(decider.next(Some(stuck(10 + PATIENCE))).map(|call| call.outcome), Some(Outcome::Ambiguous));
+    assert!(next(&mut decider, stuck(9 + PATIENCE)).is_none());
+    assert_eq!(next(&mut decider, stuck(10 + PATIENCE)).map(|call| call.outcome), Some(Outcome::Ambiguous));
 }
 
 #[test]
 fn a_loss_leaves_doubt_on_whoever_was_in_flight() {
     let mut decider = Decider::new(15);
     decider.lost(at(5));
-    decider.push(call_of(0, &record_of(1, (0, 9), CREAT, 6, (5, 6))), at(9));
-    decider.push(call_of(0, &record_of(1, (10, 19), CREAT, 7, (6, 7))), at(9));
-    let outcomes: Vec<_> = std::iter::from_fn(|| decider.next(Some(END))).map(|call| call.outcome).collect();
+    decider.push(Event::Call(call_of(0, &record_of(1, (0, 9), CREAT, 6, (5, 6)))), at(9));
+    decider.push(Event::Call(call_of(0, &record_of(1, (10, 19), CREAT, 7, (6, 7)))), at(9));
+    let outcomes: Vec<_> = std::iter::from_fn(|| next(&mut decider, END)).map(|call| call.outcome).collect();
     assert_eq!(outcomes, [Outcome::Ambiguous, Outcome::Created]);
 }
 
@@ -204,7 +220,7 @@ proptest! {
                     inside[who] = None;
                     let positions = if msgflg == EXCL { (-1, -1) } else { (before, last_idx) };
                     let record = Record { key, ..record_of(who as u32 + 1, (enter, time), msgflg, ret, positions) };
-                    decider.push(call_of(truth.len() as u64, &record), at(time));
+                    decider.push(Event::Call(call_of(truth.len() as u64, &record)), at(time));
                     truth.push((ret, made));
                     // Now and then somebody removes a queue, so that keys get new ids.
                     if time.is_multiple_of(70) && inside.iter().all(Option::is_none) {
@@ -214,12 +230,12 @@ proptest! {
             }
             let complete_until = inside.iter().flatten().map(|call| call.enter).min().unwrap_or(time + 1);
             let progress = Progress { complete_until: at(complete_until), now: at(time) };
-            decided.extend(std::iter::from_fn(|| decider.next(Some(progress))));
+            decided.extend(std::iter::from_fn(|| next(&mut decider, progress)));
         }
         // Whoever is still inside never reports: the rest is decided without them, or not at all.
         let unseen = inside.iter().flatten().map(|call| call.enter).min().unwrap_or(time + 1);
         let end = Progress { complete_until: at(unseen), now: BootTime(u64::MAX) };
-        decided.extend(std::iter::from_fn(|| decider.next(Some(end))));
+        decided.extend(std::iter::from_fn(|| next(&mut decider, end)));
         prop_assert_eq!(decided.len(), truth.len());
         for (call, (ret, made)) in decided.iter().zip(truth) {
             prop_assert_eq!(call.result, ret);

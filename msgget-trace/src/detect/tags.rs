@@ -1,6 +1,6 @@
 //! Tags: what a single call says about itself.
 
-use crate::event::{Call, IPC_PRIVATE, MsgFlags};
+use crate::event::{Call, Control, IPC_PRIVATE, MsgFlags};
 
 /// A word on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,15 @@ pub(super) fn of(call: &Call) -> Tags {
     } else if call.flags.has(MsgFlags::IPC_CREAT) && !call.flags.has(MsgFlags::IPC_EXCL) {
         // Whether the queue is new or a stranger's is decided between the caller's belief and the call.
         tags.insert(Tag::Toctou);
+    }
+    tags
+}
+
+/// The tags `control` has by itself.
+pub(super) fn of_control(control: &Control) -> Tags {
+    let mut tags = Tags::default();
+    if !control.teardown() {
+        tags.insert(Tag::User);
     }
     tags
 }

@@ -1,9 +1,10 @@
-//! The `json` format: calls and findings go in, one object a line comes out.
+//! The `json` format: calls, controls and findings go in, one object a line comes out.
 //!
 //! First the fields of Tracee's released event, then our own, never inside them. A field this kernel cannot fill is left
 //! out, never guessed.
 
 mod common;
+mod control;
 mod health;
 mod program;
 mod tracee;
@@ -22,7 +23,7 @@ use uuid::Uuid;
 use crate::{
     detect::{Finding, Tags, Value},
     enrich::{Clock, Host, Who},
-    event::{Call, CallId, Caller, Errno, MsgFlags, Outcome, Queue, Rung, Source},
+    event::{Abi, Call, CallId, Caller, Errno, MsgFlags, Outcome, Queue, Rung, Source},
 };
 
 /// Version of the fields below: the minor grows with every addition, the major with every other change.
@@ -105,7 +106,7 @@ impl Json {
 
 /// The event `name` that `call` is, or completed.
 fn what(call: &Call, id: u32, name: &'static str, result: i64) -> What {
-    What { id, name, syscall: "msgget", at: call.timestamp(), result, abi: call.door.abi }
+    What { id, name, syscall: "msgget", at: call.timestamp(), result, compat: call.door.abi == Abi::I386 }
 }
 
 fn line<I: Serialize, F: Serialize>(

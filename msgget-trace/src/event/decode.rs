@@ -1,22 +1,24 @@
-//! Decode: the bytes of a record go in, a [`Call`] or an [`Image`] comes out, or the reason why they are none. Pure; nothing in a record
+//! Decode: the bytes of a record go in, an [`Event`] or an [`Image`] comes out, or the reason why they are none. Pure; nothing in a record
 //! is trusted.
 
 mod caller;
 mod context;
+mod control;
 
 use std::{mem::offset_of, ops::Range};
 
 use caller::caller;
 use msgget_trace_ebpf::{
     ABI_I386, ABI_X32, ABI_X86_64, ABSENT, Call as Record, ENTRY_32, ENTRY_INT80_64, ENTRY_SYSCALL, EVICTED,
-    FACT_CREATED, FACT_OPENED, Header, KIND_CONTEXT, NOT_EXECUTED, Offsets, PAIRED,
+    FACT_CREATED, FACT_NONE, FACT_OPENED, FACT_REMOVED, FACT_TORN_DOWN, Header, KIND_CONTEXT, KIND_CONTROL,
+    NOT_EXECUTED, Offsets, PAIRED,
 };
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::{
-    Abi, BootTime, Call, CallId, Door, Entry, Errno, IPC_PRIVATE, Image, MsgFlags, Outcome, Position, Queue, Rung,
-    Source,
+    Abi, BootTime, Call, CallId, Door, Entry, Errno, Event, IPC_PRIVATE, Image, MsgFlags, Outcome, Position, Queue,
+    Rung, Source,
 };
 
 /// For how long after attaching an exit without an enter may be a call that was already under way: 1 s, in ns.
@@ -55,8 +57,8 @@ pub enum Malformed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once; a box would cost every call an allocation")]
 pub enum Decoded {
-    /// A call.
-    Call(Call),
+    /// A call, or what became of a queue.
+    Event(Event),
     /// A program that makes calls.
     Image(Image),
 }
@@ -82,10 +84,11 @@ impl Decoder {
     /// # Errors
     /// [`Malformed`] when the bytes are not exactly what the kernel program writes.
     pub fn decode(&self, position: u64, bytes: &[u8]) -> Result<Decoded, Malformed> {
-        if bytes.get(KIND) == Some(&KIND_CONTEXT.to_ne_bytes()) {
-            self.image(bytes).map(Decoded::Image)
-        } else {
-            self.call(position, bytes).map(Decoded::Call)
+        let kind = bytes.get(KIND).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
+        match kind {
+            Some(KIND_CONTEXT) => self.image(bytes).map(Decoded::Image),
+            Some(KIND_CONTROL) => self.control(position, bytes).map(Event::Control).map(Decoded::Event),
+            _ => self.call(position, bytes).map(Event::Call).map(Decoded::Event),
         }
     }
 
@@ -94,12 +97,8 @@ impl Decoder {
     /// # Errors
     /// [`Malformed`] when the bytes are not exactly what the kernel program writes.
     pub fn call(&self, position: u64, bytes: &[u8]) -> Result<Call, Malformed> {
-        let record = Record::from_bytes(bytes).ok_or(Malformed::Length(bytes.len()))?;
-        if record.header != Record::HEADER {
-            let Header { version, kind, size } = record.header;
-            return Err(Malformed::Header { version, kind, size });
-        }
-        plausible(&record)?;
+        let record = read(bytes, Record::HEADER)?;
+        plausible(&record, &[FACT_NONE, FACT_CREATED, FACT_OPENED])?;
         let door = door(&record)?;
 
         let flags = MsgFlags(record.msgflg);
@@ -115,7 +114,7 @@ impl Decoder {
             positions: positions(&record).filter(|_| outcome == Outcome::Ambiguous),
             rivals: None,
             linearised: (record.fact_ns != 0).then_some(BootTime(record.fact_ns)),
-            queue: self.opened_queue(&record),
+            queue: (record.fact == FACT_OPENED).then(|| self.stated_queue(&record)).flatten(),
             door,
             witness: record.witness != 0,
             entered: (record.pairing == PAIRED).then_some(BootTime(record.enter_ns)),
@@ -134,22 +133,10 @@ impl Decoder {
             FACT_OPENED => return (Outcome::Opened, Some(Source::Kernel)),
             _ => {}
         }
-        let inside = self.rung == Rung::Fexit;
-        match record.pairing {
-            // These hooks stand inside the call: that it was executed is no question.
-            _ if inside => {}
-            EVICTED => return (Outcome::Unpaired, None),
-            // Nobody entered; or we came too late, or left too early, to see it.
-            NOT_EXECUTED => {
-                let left = BootTime(record.exit_ns);
-                // A thread that is younger than the hooks was seen entering, if it did.
-                let older = self.offsets.task_start_boottime == ABSENT || record.thread_start_ns <= self.attached.0;
-                let late = older && left.since(self.attached) < ATTACH_GRACE;
-                let early = self.detached.is_some_and(|detached| left >= detached);
-                return (if late || early { Outcome::Unpaired } else { Outcome::NotExecuted }, None);
-            }
-            _ => {}
+        if let Some(outcome) = self.not_entered(record) {
+            return (outcome, None);
         }
+        let inside = self.rung == Rung::Fexit;
         if let Some(errno) = Errno::from_result(record.ret) {
             (Outcome::Failed(errno), Some(if inside { Source::Kernel } else { Source::Flags }))
         } else if record.key == IPC_PRIVATE || flags.has(MsgFlags::IPC_CREAT | MsgFlags::IPC_EXCL) {
@@ -161,12 +148,30 @@ impl Decoder {
         }
     }
 
-    /// The queue that was opened, where the hooks state it.
-    fn opened_queue(&self, record: &Record) -> Option<Queue> {
+    /// What is known of a call whose entry was not seen; `None` of any other.
+    fn not_entered(&self, record: &Record) -> Option<Outcome> {
+        match record.pairing {
+            // These hooks stand inside the call: that it was executed is no question.
+            _ if self.rung == Rung::Fexit => None,
+            EVICTED => Some(Outcome::Unpaired),
+            // Nobody entered; or we came too late, or left too early, to see it.
+            NOT_EXECUTED => {
+                let left = BootTime(record.exit_ns);
+                // A thread that is younger than the hooks was seen entering, if it did.
+                let older = self.offsets.task_start_boottime == ABSENT || record.thread_start_ns <= self.attached.0;
+                let late = older && left.since(self.attached) < ATTACH_GRACE;
+                let early = self.detached.is_some_and(|detached| left >= detached);
+                Some(if late || early { Outcome::Unpaired } else { Outcome::NotExecuted })
+            }
+            _ => None,
+        }
+    }
+
+    /// The queue that was opened or removed, as the hooks state it.
+    fn stated_queue(&self, record: &Record) -> Option<Queue> {
         let msgget_trace_ebpf::Owner { uid, gid, cuid, cgid } = record.owner;
         let mode = (record.queue_mode & 0o777) as u16;
-        let stated = record.fact == FACT_OPENED && self.offsets.perm_cuid != ABSENT;
-        stated.then_some(Queue { uid, gid, cuid, cgid, mode, age: None })
+        (self.offsets.perm_cuid != ABSENT).then_some(Queue { uid, gid, cuid, cgid, mode, age: None })
     }
 }
 
@@ -199,20 +204,30 @@ fn positions(record: &Record) -> Option<(Position, Position)> {
     Some((position(record.before)?, position(record.after)?))
 }
 
-/// Refuses field values that the kernel program cannot have written.
-fn plausible(record: &Record) -> Result<(), Malformed> {
+/// Copies the record out, if that is what stands there.
+fn read(bytes: &[u8], header: Header) -> Result<Record, Malformed> {
+    let record = Record::from_bytes(bytes).ok_or(Malformed::Length(bytes.len()))?;
+    if record.header != header {
+        let Header { version, kind, size } = record.header;
+        return Err(Malformed::Header { version, kind, size });
+    }
+    Ok(record)
+}
+
+/// Refuses field values that the kernel program cannot have written; `facts` are those of the record's kind.
+fn plausible(record: &Record, facts: &[u32]) -> Result<(), Malformed> {
     let refuse = |field, value| Err(Malformed::Field { field, value });
     if record.pairing > EVICTED {
         return refuse("pairing", record.pairing.into());
     }
-    if record.fact > FACT_OPENED {
+    if !facts.contains(&record.fact) {
         return refuse("fact", record.fact.into());
     }
     if record.witness > 1 {
         return refuse("witness", record.witness.into());
     }
-    if record.reserved != 0 {
-        return refuse("reserved", record.reserved.into());
+    if record.queue_key != 0 && !matches!(record.fact, FACT_REMOVED | FACT_TORN_DOWN) {
+        return refuse("queue_key", record.queue_key.cast_unsigned().into());
     }
     if (record.pairing == PAIRED) != (record.enter_ns != 0) || record.enter_ns > record.exit_ns {
         return refuse("enter_ns", record.enter_ns);

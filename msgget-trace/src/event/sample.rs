@@ -6,7 +6,7 @@ use msgget_trace_ebpf::{
 };
 use uuid::Uuid;
 
-use super::{BootTime, Call, Image, Rung, decode::Decoder};
+use super::{BootTime, Call, Control, Image, Rung, decode::Decoder};
 
 /// A second, in ns.
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -79,7 +79,7 @@ pub(crate) fn record() -> Record {
         seccomp: 0,
         ptrace: 0,
         witness: 0,
-        reserved: 0,
+        queue_key: 0,
         comm: *b"ipcworker\0\0\0\0\0\0\0",
         nodename: *b"billing-7c9f6d5b",
     }
@@ -117,6 +117,16 @@ pub(crate) fn image() -> Image {
 /// Decodes `record` as if it had stood at `position`.
 pub(crate) fn call_of(position: u64, record: &Record) -> Call {
     decoder().call(position, record.as_bytes()).unwrap()
+}
+
+/// The same process removes queue 5; or changes it, with `cmd` 1.
+pub(crate) fn control_record(cmd: i32, ret: i64) -> Record {
+    Record { header: Record::CONTROL, key: 5, msgflg: cmd, ret, number: 71, ..record() }
+}
+
+/// Decodes `record` as if it had stood at `position`.
+pub(crate) fn control_of(position: u64, record: &Record) -> Control {
+    decoder().control(position, record.as_bytes()).unwrap()
 }
 
 /// [`record`] with other arguments and another result, `at` ns after it.

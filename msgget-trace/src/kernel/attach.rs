@@ -47,13 +47,17 @@ type Hook = (&'static str, Point);
 /// The programs of each rung, in the order of attaching; the first makes the records.
 const fn hooks(rung: Rung) -> &'static [Hook] {
     match rung {
-        Rung::Tracepoint => {
-            &[("msgget_exit", Point::Syscall("sys_exit_msgget")), ("msgget_enter", Point::Syscall("sys_enter_msgget"))]
-        }
+        Rung::Tracepoint => &[
+            ("msgctl_exit", Point::Syscall("sys_exit_msgctl")),
+            ("msgctl_enter", Point::Syscall("sys_enter_msgctl")),
+            ("msgget_exit", Point::Syscall("sys_exit_msgget")),
+            ("msgget_enter", Point::Syscall("sys_enter_msgget")),
+        ],
         Rung::TpBtf => &[("any_exit", Point::TpBtf("sys_exit")), ("any_enter", Point::TpBtf("sys_enter"))],
         Rung::Fexit => &[
             ("ipcget_exit", Point::Exit("ipcget")),
             ("queue_created", Point::Exit("newque")),
+            ("queue_removed", Point::Entry("freeque")),
             ("queue_opened", Point::Entry("security_msg_queue_associate")),
             ("ipcget_enter", Point::Entry("ipcget")),
         ],

@@ -22,9 +22,10 @@ pub enum Choice {
 }
 
 /// The functions the `fexit` rung attaches to, with the parameters its programs expect.
-const SIGNATURES: [(&str, &[&str]); 3] = [
+const SIGNATURES: [(&str, &[&str]); 4] = [
     ("ipcget", &["ns", "ids", "ops", "params"]),
     ("newque", &["ns", "params"]),
+    ("freeque", &["ns", "ipcp"]),
     ("security_msg_queue_associate", &["msq", "msqflg"]),
 ];
 

@@ -58,7 +58,7 @@ pub struct Settings {
 pub struct Skipped {
     /// Of the program that makes the records: so many calls nobody saw. Fewer where the program runs for other calls, too.
     pub calls: u64,
-    /// Of the others: so many calls say less than they could.
+    /// Of the others: so many calls say less than they could, or so many removals nobody saw.
     pub halves: u64,
 }
 

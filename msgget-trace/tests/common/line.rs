@@ -1,4 +1,4 @@
-//! Lines as they are promised: the shape of a call and of a finding, and how they are found again.
+//! Lines as they are promised: the shape of a call, of a control and of a finding, and how they are found again.
 
 use std::{collections::BTreeSet, ops::Index, path::Path};
 
@@ -111,6 +111,8 @@ impl Line {
         line.ordered(&TRACEE);
         if line.is_call() {
             line.call_shape();
+        } else if line.is_control() {
+            line.control_shape();
         } else {
             line.finding_shape();
         }
@@ -119,6 +121,11 @@ impl Line {
 
     pub(crate) fn is_call(&self) -> bool {
         self["eventName"] == "msgget"
+    }
+
+    /// True for what became of a queue.
+    pub(crate) fn is_control(&self) -> bool {
+        self["eventName"] == "msgctl"
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
@@ -144,6 +151,12 @@ impl Line {
     /// Key, flags and result.
     pub(crate) fn result(&self) -> (i64, i64, i64) {
         (self.arg("key").as_i64().unwrap(), self.arg("msgflg").as_i64().unwrap(), self.int("returnValue"))
+    }
+
+    /// What it says of its door: calling convention, entry, number, first argument of ipc(2), whether Tracee calls it compat.
+    pub(crate) fn door(&self) -> (&str, &str, i64, Option<i64>, bool) {
+        let compat = self["contextFlags"]["isCompat"].as_bool().unwrap();
+        (self.text("abi"), self.text("entry"), self.int("syscallNumber"), self["ipcCall"].as_i64(), compat)
     }
 
     /// Whether a thread of our own pid namespace made it.
@@ -217,6 +230,37 @@ impl Line {
         assert_eq!(left - entered, if paired { self.int("durationNs") } else { 0 }, "{}", self.raw);
     }
 
+    fn control_shape(&self) {
+        let outcome = self.text("outcome");
+        assert!(
+            matches!(outcome, "removed" | "changed" | "failed" | "unpaired" | "not_executed"),
+            "{outcome}: {}",
+            self.raw
+        );
+        assert_eq!(self.has("outcomeSource"), !matches!(outcome, "unpaired" | "not_executed"), "{}", self.raw);
+        assert_eq!(self.has("errno"), outcome == "failed", "{}", self.raw);
+        let teardown = self.has("namespaceTeardown");
+        assert_eq!(self.text("syscall"), if teardown { "" } else { "msgctl" }, "{}", self.raw);
+        for key in ["abi", "entry", "syscallNumber"] {
+            assert_eq!(self.has(key), !teardown, "{key}: {}", self.raw);
+        }
+        let stated = self["outcomeSource"] == "kernel";
+        assert_eq!(stated, self["hook"] == "fexit", "{}", self.raw);
+        for key in ["queue", "keyHex", "linearisedTimestamp"] {
+            assert_eq!(self.has(key), stated, "{key}: {}", self.raw);
+        }
+        assert!(!teardown || stated, "{}", self.raw);
+        for key in ["schemaVersion", "id", "sequence", "tags", "exitTimestamp", "hook", "ipcNamespace"] {
+            assert!(self.has(key), "{key} is missing: {}", self.raw);
+        }
+        assert_eq!((self.text("eventId"), self.int("argsNum")), ("71", 2), "{}", self.raw);
+        for (arg, name) in self["args"].as_array().unwrap().iter().zip(["msqid", "cmd"]) {
+            assert_eq!((&arg["name"], &arg["type"]), (&name.into(), &"int32".into()), "{}", self.raw);
+        }
+        let cmd = self.arg("cmd").as_i64().unwrap() & !0x100;
+        assert_eq!(self.text("cmdName"), ["IPC_RMID", "IPC_SET"][usize::try_from(cmd).unwrap()], "{}", self.raw);
+    }
+
     fn finding_shape(&self) {
         assert_eq!((self.text("eventName"), self.text("eventId")), ("check_then_create", "6803"), "{}", self.raw);
         assert_eq!(self["returnValue"], 0, "{}", self.raw);
@@ -255,6 +299,9 @@ pub(crate) fn pair(did: &[Did], lines: &[Line]) -> Vec<(Did, Line)> {
     }
     pairs
 }
+
+/// What stands in the line of every control, and in no other.
+pub(crate) const CONTROL: &str = r#""eventName":"msgctl""#;
 
 /// What stands before the value of the first argument.
 pub(crate) const KEY: &str = r#""name":"key","type":"int32","value":"#;

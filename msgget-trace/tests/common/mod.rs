@@ -1,6 +1,7 @@
 //! What the live tests share: starting msgget-trace and waiting for it, and (in the submodules) making calls and reading lines.
 #![allow(dead_code, reason = "every test file uses its part of it")]
 
+pub(crate) mod int80;
 pub(crate) mod line;
 pub(crate) mod live;
 pub(crate) mod seccomp;
@@ -263,7 +264,7 @@ pub(crate) fn is_health(raw: &str) -> bool {
     !raw.contains("\"hostProcessId\":")
 }
 
-/// The call and finding lines of an output, each checked for its shape.
+/// The lines of an output but its health records, each checked for its shape.
 pub(crate) fn lines_of(output: &str) -> Vec<Line> {
     output.lines().filter(|raw| !is_health(raw)).map(Line::parse).collect()
 }
@@ -283,8 +284,8 @@ impl Report {
         start
     }
 
-    /// The call and finding lines of standard output, each checked for its shape.
-    pub(crate) fn lines(&self) -> Vec<Line> {
+    /// Every line but the health records, each checked for its shape.
+    fn every_line(&self) -> Vec<Line> {
         self.stdout.iter().filter(|raw| !is_health(raw)).map(|raw| Line::parse(raw)).collect()
     }
 
@@ -292,6 +293,25 @@ impl Report {
     pub(crate) fn health(&self, name: &str) -> Vec<serde_json::Value> {
         let records = self.stdout.iter().filter(|raw| is_health(raw)).map(|raw| serde_json::from_str(raw).unwrap());
         records.filter(|record: &serde_json::Value| record["eventName"] == name).collect()
+    }
+
+    /// The lines of calls and findings.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        self.every_line().into_iter().filter(|line| !line.is_control()).collect()
+    }
+
+    /// The lines of what became of queues.
+    pub(crate) fn controls(&self) -> Vec<Line> {
+        self.every_line().into_iter().filter(Line::is_control).collect()
+    }
+
+    /// Asserts that all lines are numbered without a gap, and returns those of calls and findings.
+    pub(crate) fn numbered(&self) -> Vec<Line> {
+        for (raw, n) in self.stdout.iter().zip(1..) {
+            let line: serde_json::Value = serde_json::from_str(raw).unwrap();
+            assert_eq!(line["sequence"], n, "a gap");
+        }
+        self.lines()
     }
 
     /// The numbers of the last message.
@@ -306,26 +326,24 @@ impl Report {
             .collect()
     }
 
-    /// Asserts a clean end in which nothing was lost and everything adds up, and returns the lines.
+    /// Asserts a clean end in which nothing was lost and everything adds up, and returns the lines of calls and findings.
     pub(crate) fn balanced(&self) -> Vec<Line> {
         assert_eq!(self.status.code(), Some(0), "messages: {:#?}", self.stderr);
-        assert_eq!(self.balance()["lost"], 0, "messages: {:#?}", self.stderr);
+        let balance = self.balance();
+        assert_eq!((balance["lost"], balance["controls_lost"]), (0, 0), "messages: {:#?}", self.stderr);
         self.consistent()
     }
 
-    /// Asserts that what was not lost adds up and is numbered without a gap, and returns the lines.
+    /// Asserts that what was not lost adds up and is numbered without a gap, and returns the lines of calls and findings.
     pub(crate) fn consistent(&self) -> Vec<Line> {
-        let lines = self.lines();
+        let lines = self.numbered();
         let findings = lines.iter().filter(|line| !line.is_call()).count();
-        self.add_up(lines.len() - findings, findings);
-        for (raw, n) in self.stdout.iter().zip(1..) {
-            let line: serde_json::Value = serde_json::from_str(raw).unwrap();
-            assert_eq!(line["sequence"], n, "a gap");
-        }
+        self.add_up(lines.len() - findings, self.controls().len(), findings);
         // One run, one rung, unless it says otherwise.
         if self.health("degraded").is_empty() {
             let hook = self.start()["hook"].clone();
-            assert!(lines.iter().filter(|line| line.is_call()).all(|line| line["hook"] == hook), "one run, one rung");
+            let lines = self.every_line();
+            assert!(lines.iter().filter(|line| line.has("hook")).all(|line| line["hook"] == hook), "one run, one rung");
         }
         if self.status.success() {
             self.stop_record();
@@ -344,14 +362,16 @@ impl Report {
     }
 
     /// Asserts that the balance agrees with itself and with what was counted on the output.
-    pub(crate) fn add_up(&self, calls: usize, findings: usize) {
+    pub(crate) fn add_up(&self, calls: usize, controls: usize, findings: usize) {
         let balance = self.balance();
         assert_eq!(balance["rejected"], 0, "{balance:?}");
         assert_eq!(balance["seen"], balance["submitted"] + balance["lost"], "{balance:?}");
-        assert_eq!(balance["submitted"] + balance["contexts_submitted"], balance["read"], "{balance:?}");
+        assert_eq!(balance["controls_seen"], balance["controls_submitted"] + balance["controls_lost"], "{balance:?}");
+        let submitted = balance["submitted"] + balance["controls_submitted"] + balance["contexts_submitted"];
+        assert_eq!(submitted, balance["read"], "{balance:?}");
         assert_eq!(
             balance["read"],
-            ["delivered", "canaries", "early", "witnesses", "contexts", "rejected"]
+            ["delivered", "controls", "canaries", "early", "witnesses", "contexts", "rejected"]
                 .iter()
                 .map(|name| balance[name])
                 .sum::<u64>(),
@@ -359,6 +379,7 @@ impl Report {
         );
         assert!(balance["canaries"] >= 1, "{balance:?}");
         assert_eq!(balance["delivered"], calls as u64, "{balance:?}");
+        assert_eq!(balance["controls"], controls as u64, "{balance:?}");
         assert_eq!(balance["findings"], findings as u64, "{balance:?}");
     }
 

@@ -1,12 +1,17 @@
-//! Seccomp filters that keep msgget from the kernel, and a supervisor that answers instead.
+//! Seccomp filters that keep a call from the kernel, and a supervisor that answers instead.
 
 use std::{fs::File, io, mem, os::fd::AsRawFd};
 
 use super::sys::ok;
 
-/// Installs a seccomp filter on this thread: `msgget` gets `action`, or only with these flags if some are given; everything
-/// else goes through. Returns what the kernel returns for `options`. Uses no memory but the stack.
+/// [`filter`] for `msgget`.
 pub(crate) fn filter_msgget(action: u32, flags: Option<i32>, options: libc::c_ulong) -> io::Result<i64> {
+    filter(libc::SYS_msgget, action, flags, options)
+}
+
+/// Installs a seccomp filter on this thread: the call `number` gets `action`, or only with this second argument if one is
+/// given; everything else goes through. Returns what the kernel returns for `options`. Uses no memory but the stack.
+pub(crate) fn filter(number: i64, action: u32, flags: Option<i32>, options: libc::c_ulong) -> io::Result<i64> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
@@ -14,7 +19,7 @@ pub(crate) fn filter_msgget(action: u32, flags: Option<i32>, options: libc::c_ul
     // struct seccomp_data: nr at 0, the low half of args[1] at 24. Without flags both branches of the second test refuse.
     let mut program = [
         step(LOAD, 0, 0),
-        step(EQUAL, libc::SYS_msgget as u32, 3),
+        step(EQUAL, number as u32, 3),
         step(LOAD, 24, 0),
         step(EQUAL, flags.unwrap_or_default().cast_unsigned(), u8::from(flags.is_some())),
         step(RETURN, action, 0),

@@ -97,6 +97,21 @@ pub(crate) fn try_remove_queue(id: i32) {
     unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
 }
 
+/// `msgctl` without a buffer: its result or negative errno.
+pub(crate) fn control(id: i32, cmd: i32) -> i32 {
+    // SAFETY: without a buffer the kernel writes nothing.
+    let result = unsafe { libc::msgctl(id, cmd, std::ptr::null_mut()) };
+    if result < 0 { -errno() } else { result }
+}
+
+/// Gives a queue another mode.
+pub(crate) fn change_queue(id: i32, mode: u16) {
+    let mut ds = queue(id);
+    ds.msg_perm.mode = mode;
+    // SAFETY: `ds` is valid for reading.
+    ok(unsafe { libc::msgctl(id, libc::IPC_SET, &raw mut ds) }, "IPC_SET");
+}
+
 /// This thread's id in its own pid namespace.
 pub(crate) fn thread_id() -> i32 {
     // SAFETY: no preconditions.

@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc};
 
-use msgget_trace_ebpf::{Call as Record, NOT_EXECUTED, Offsets};
+use msgget_trace_ebpf::{Call as Record, EVICTED, FACT_REMOVED, FACT_TORN_DOWN, NOT_EXECUTED, Offsets, Owner};
 use proptest::prelude::*;
 use serde_json::Value as Parsed;
 
@@ -13,7 +13,7 @@ use crate::{
     event::{
         Image,
         decode::Decoder,
-        sample::{self, call, call_of, decoder, record},
+        sample::{self, call, call_of, control_of, control_record, decoder, record},
     },
 };
 
@@ -37,6 +37,12 @@ fn who() -> Who<'static> {
 fn line(call: &Call) -> String {
     let mut out = Vec::new();
     json().call(call, &who(), Engine::new().observe(call).tags, 1, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn control_line(json: &Json, record: &Record) -> String {
+    let (mut out, control) = (Vec::new(), control_of(4976, record));
+    json.control(&control, &who(), Engine::new().observe_control(&control), 1, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -67,6 +73,18 @@ fn golden_lines() {
     let mut out = Vec::new();
     json().finding(&verdict.findings[0], &who(), verdict.tags, 3, &mut out);
     golden("check_then_create", &String::from_utf8(out).unwrap());
+}
+
+#[test]
+fn golden_lines_of_controls() {
+    golden("changed", &control_line(&json(), &control_record(1, 0)));
+    golden("not_removed", &control_line(&json(), &control_record(0, -1)));
+    let fexit = Json { rung: Rung::Fexit, ..json() };
+    let raw = Record { pairing: EVICTED, enter_ns: 0, fact_ns: record().exit_ns, ..control_record(0, 0) };
+    let owner = Owner { uid: 1000, gid: 1001, cuid: 1000, cgid: 1001 };
+    let raw = Record { fact: FACT_REMOVED, owner, queue_mode: 0o640, queue_key: 42, ..raw };
+    golden("removed", &control_line(&fexit, &raw));
+    golden("torn_down", &control_line(&fexit, &Record { fact: FACT_TORN_DOWN, number: 0, ..raw }));
 }
 
 /// Order and types of Tracee v0.24.1, written down from its documentation and not from our code.

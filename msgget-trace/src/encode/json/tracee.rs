@@ -9,7 +9,7 @@ use crate::{
     detect::Finding,
     encode::{Escaped, entity_id},
     enrich::{Clock, Who},
-    event::{Abi, BootTime, CallId, Caller, Ids, before_nul},
+    event::{BootTime, CallId, Caller, Ids, before_nul},
 };
 
 /// Characters of the node name that Tracee shows.
@@ -28,8 +28,8 @@ pub(super) struct What {
     pub(super) at: BootTime,
     /// What the system call returned; 0 for an event that is none.
     pub(super) result: i64,
-    /// The calling convention.
-    pub(super) abi: Abi,
+    /// Made by the i386 calling convention.
+    pub(super) compat: bool,
 }
 
 /// `trace.Event`.
@@ -114,7 +114,7 @@ impl<'a> Tracee<'a> {
             return_value: what.result,
             syscall: what.syscall,
             stack_addresses: None,
-            context_flags: ContextFlags { container_started: false, is_compat: what.abi == Abi::I386 },
+            context_flags: ContextFlags { container_started: false, is_compat: what.compat },
             thread_entity_id: entity(tid, caller.thread_started),
             process_entity_id: entity(pid, caller.process_started),
             parent_entity_id: entity(ppid, caller.parent_started),

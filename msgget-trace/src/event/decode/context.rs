@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn the_kind_decides() {
         assert!(matches!(decoder().decode(0, context().as_bytes()), Ok(Decoded::Image(_))));
-        assert!(matches!(decoder().decode(0, record().as_bytes()), Ok(Decoded::Call(_))));
+        assert!(matches!(decoder().decode(0, record().as_bytes()), Ok(Decoded::Event(_))));
     }
 
     #[test]

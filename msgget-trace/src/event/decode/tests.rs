@@ -1,7 +1,7 @@
 //! Decode against records that are right, wrong, and random.
 
 use msgget_trace_ebpf::{
-    ABSENT, Call as Record, EVICTED, Header, KIND_CALL, KIND_CONTEXT, NOT_EXECUTED, Offsets, PAIRED,
+    ABSENT, Call as Record, EVICTED, Header, KIND_CALL, KIND_CONTROL, NOT_EXECUTED, Offsets, PAIRED,
 };
 use proptest::prelude::*;
 
@@ -99,7 +99,7 @@ fn what_this_kernel_lacks_is_absent() {
 fn what_the_program_never_writes_is_refused() {
     let cases: [(&str, Record); 8] = [
         ("pairing", Record { pairing: EVICTED + 1, ..record() }),
-        ("reserved", Record { reserved: 1, ..record() }),
+        ("queue_key", Record { queue_key: 1, ..record() }),
         ("enter_ns", Record { enter_ns: 0, ..record() }),
         ("enter_ns", Record { enter_ns: record().exit_ns + 1, ..record() }),
         ("enter_ns", Record { pairing: NOT_EXECUTED, ..record() }),
@@ -120,7 +120,7 @@ fn other_versions_kinds_and_lengths_are_refused() {
     let Header { version, kind, size } = Record::HEADER;
     for header in [
         Header { version: version + 1, ..Record::HEADER },
-        Header { kind: KIND_CONTEXT + 1, ..Record::HEADER },
+        Header { kind: KIND_CONTROL + 1, ..Record::HEADER },
         Header { size: size + 8, ..Record::HEADER },
     ] {
         let refused = decoder().decode(0, Record { header, ..record() }.as_bytes());
@@ -147,7 +147,7 @@ proptest! {
         for (at, byte) in damage {
             damaged[at] = byte;
         }
-        if let Ok(Decoded::Call(call)) = decoder().decode(0, &damaged) {
+        if let Ok(Decoded::Event(Event::Call(call))) = decoder().decode(0, &damaged) {
             prop_assert!(call.caller.host.tid != 0 && call.entered.is_none_or(|entered| entered <= call.left));
         }
     }

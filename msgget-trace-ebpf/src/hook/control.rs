@@ -1,0 +1,60 @@
+//! The edges of a `msgctl` that removes or changes a queue go in, its record comes out. On the rungs that pair edges by
+//! thread; the record's last step is that of every rung.
+
+use aya_ebpf::EbpfContext;
+use aya_log_ebpf::{debug, warn};
+use msgget_trace_ebpf::{Call, PAIRED};
+
+use super::{now, wanted};
+use crate::{
+    door::Door,
+    image::announce,
+    maps::{self, CONTROLS, scratch},
+    slot,
+    submit::send,
+    task::Task,
+};
+
+/// It begins.
+#[inline(always)]
+pub(super) fn entered<C: EbpfContext>(ctx: &C, task: Task) {
+    if !wanted() {
+        return;
+    }
+    let tid = task.tid();
+    if slot::enter(tid, now(), None) {
+        maps::count(|counters| counters.slot_collisions += 1);
+        warn!(ctx, "thread {} evicted another from their common slot", tid);
+    }
+}
+
+/// It ends, or was refused before it began.
+#[inline(always)]
+pub(super) fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
+    if !wanted() {
+        return;
+    }
+    let now = now();
+    let tid = task.tid();
+    let pairing = slot::exit(tid, now);
+    let Some(call) = scratch(CONTROLS) else { return };
+    task.describe(call, door, &pairing, now, ret);
+    submit(task, call);
+    slot::leave(tid, &pairing);
+    if pairing.how != PAIRED {
+        debug!(ctx, "thread {} left msgctl({}, {}) = {} but had not entered it", tid, door.key, door.msgflg, ret);
+    }
+}
+
+/// Sends `call`, which `task`, the current one, made and which is described but for its kind, and counts it.
+#[inline(always)]
+pub(super) fn submit(task: Task, call: &mut Call) {
+    call.header = Call::CONTROL;
+    announce(task, call, CONTROLS);
+    let sent = send(call);
+    maps::count(|counters| {
+        counters.controls_seen += 1;
+        counters.controls_submitted += u64::from(sent);
+        counters.controls_lost += u64::from(!sent);
+    });
+}
