@@ -26,8 +26,10 @@ const ELSEWHERE: [(&str, &str); 3] = [
 ];
 
 /// The programs that the other tests start, from these folders.
-const PROGRAMS: [&str; 13] =
-    ["cat", "false", "mount", "perl", "sed", "setarch", "setpriv", "sh", "sleep", "touch", "true", "umount", "unshare"];
+const PROGRAMS: [&str; 15] = [
+    "cat", "false", "ipcmk", "ipcrm", "mount", "perl", "sed", "setarch", "setpriv", "sh", "sleep", "touch", "true",
+    "umount", "unshare",
+];
 const FOLDERS: [&str; 2] = ["/usr/bin", "/usr/sbin"];
 
 /// Names the files that perl loaded: modules and libraries.
