@@ -110,7 +110,7 @@ fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
 /// Counts the daemon's own proving calls, so that it knows how far a lost one came.
 #[inline(always)]
 fn count_canary(task: Task, call: &Call) {
-    if call.key as u32 == frozen!(CONFIG.canary_key) && task.is_daemon() {
+    if call.key as u32 == maps::reader().canary_key && task.is_daemon() {
         maps::count(|counters| counters.canaries += 1);
     }
 }

@@ -27,7 +27,9 @@ pub(crate) struct Announced {
     /// Which of its programs.
     exec_id: u64,
     /// 1 when its command line was sent, too, which only the process itself can do.
-    whole: u64,
+    whole: u32,
+    /// Which daemon was told.
+    generation: u32,
 }
 
 /// Announces the images of `call`, which `task`, the current one, made; by the scratch element `of`.
@@ -36,12 +38,13 @@ pub(crate) fn announce(task: Task, call: &Call, of: u32) {
     if frozen!(CONFIG.read_kernel) == 0 || at!(task_mm) == ABSENT || at!(mm_exe_file) == ABSENT {
         return;
     }
-    let own = Announced { start: call.process_start_ns, exec_id: call.exec_id, whole: 1 };
+    let generation = maps::reader().generation;
+    let own = Announced { start: call.process_start_ns, exec_id: call.exec_id, whole: 1, generation };
     let task = task.pointer() as u64;
     if !known(call.pid, own) {
         send(of, task, call.pid, own, || true);
     }
-    let parents = Announced { start: call.parent_start_ns, exec_id: call.parent_exec_id, whole: 0 };
+    let parents = Announced { start: call.parent_start_ns, exec_id: call.parent_exec_id, whole: 0, generation };
     if call.ppid != 0 && !known(call.ppid, parents) {
         // SAFETY: pointers and integers of their members' width.
         let parent: u64 = unsafe { read(task + u64::from(at!(task_real_parent))) };
@@ -64,7 +67,12 @@ pub(crate) fn announce(task: Task, call: &Call, of: u32) {
 fn known(pid: u32, image: Announced) -> bool {
     // SAFETY: another CPU may write the element meanwhile; a torn one equals no image, and the worst is one record more.
     let told = unsafe { IMAGES.get(pid) };
-    told.is_some_and(|told| told.start == image.start && told.exec_id == image.exec_id && told.whole >= image.whole)
+    told.is_some_and(|told| {
+        told.generation == image.generation
+            && told.start == image.start
+            && told.exec_id == image.exec_id
+            && told.whole >= image.whole
+    })
 }
 
 /// Sends the image of the thread at `task` if it is `still` that of `pid` in the end. Remembered only once it is in the

@@ -7,14 +7,16 @@
 
 mod context;
 mod offsets;
+mod state;
 
 use core::mem::{offset_of, size_of};
 
 pub use context::{ARGUMENTS_LEN, CUT, Context, IMAGES, KIND_CONTEXT, PATH_LEN, UNREAD};
 pub use offsets::Offsets;
+pub use state::{Mark, Reader, State};
 
 /// Raised whenever a record, a global or a counter changes its layout or meaning.
-pub const ABI_VERSION: u16 = 4;
+pub const ABI_VERSION: u16 = 5;
 
 /// Size of a `comm`, `TASK_COMM_LEN` in include/linux/sched.h; always NUL-terminated by the kernel.
 pub const COMM_LEN: usize = 16;
@@ -353,6 +355,27 @@ impl Counters {
             controls_lost: self.controls_lost + other.controls_lost,
         }
     }
+
+    /// What has been counted since it was `earlier`.
+    #[must_use]
+    pub const fn since(self, earlier: &Self) -> Self {
+        Self {
+            seen: self.seen.saturating_sub(earlier.seen),
+            submitted: self.submitted.saturating_sub(earlier.submitted),
+            lost_ring_full: self.lost_ring_full.saturating_sub(earlier.lost_ring_full),
+            not_executed: self.not_executed.saturating_sub(earlier.not_executed),
+            unpaired: self.unpaired.saturating_sub(earlier.unpaired),
+            slot_collisions: self.slot_collisions.saturating_sub(earlier.slot_collisions),
+            canaries: self.canaries.saturating_sub(earlier.canaries),
+            facts_full: self.facts_full.saturating_sub(earlier.facts_full),
+            follow_full: self.follow_full.saturating_sub(earlier.follow_full),
+            contexts_submitted: self.contexts_submitted.saturating_sub(earlier.contexts_submitted),
+            contexts_lost: self.contexts_lost.saturating_sub(earlier.contexts_lost),
+            controls_seen: self.controls_seen.saturating_sub(earlier.controls_seen),
+            controls_submitted: self.controls_submitted.saturating_sub(earlier.controls_submitted),
+            controls_lost: self.controls_lost.saturating_sub(earlier.controls_lost),
+        }
+    }
 }
 
 /// Set by user space before the program is loaded and frozen then: the verifier removes what is switched off.
@@ -361,12 +384,6 @@ impl Counters {
 pub struct Config {
     /// 1: only the daemon's own calls and those of its children and their descendants; 0: every call.
     pub follow: u32,
-    /// The daemon's process id in its own pid namespace.
-    pub self_pid: u32,
-    /// Inode number of the daemon's pid namespace.
-    pub self_pid_ns: u32,
-    /// Key of the canary call, as the unsigned number of the same bits.
-    pub canary_key: u32,
     /// The reader is woken when this many bytes are waiting in the ring.
     pub wake_bytes: u32,
     /// 1: the helpers that read kernel memory by address are allowed (not under lockdown=confidentiality).

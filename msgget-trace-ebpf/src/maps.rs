@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use msgget_trace_ebpf::{
     Call, Config, Context, Counters, FACTS as FACT_COUNT, Fact, IMAGES as IMAGE_COUNT, MEMBERS as MEMBER_COUNT,
-    Offsets, RING_BYTES, SLOTS as SLOT_COUNT, Slot,
+    Offsets, RING_BYTES, Reader, SLOTS as SLOT_COUNT, Slot, State,
 };
 
 use crate::image::Announced;
@@ -20,15 +20,8 @@ pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::NONE);
 
 /// What to trace.
 #[unsafe(no_mangle)]
-pub(crate) static CONFIG: Global<Config> = Global::new(Config {
-    follow: 0,
-    self_pid: 0,
-    self_pid_ns: 0,
-    canary_key: 0,
-    wake_bytes: 0,
-    read_kernel: 0,
-    command_lines: 0,
-});
+pub(crate) static CONFIG: Global<Config> =
+    Global::new(Config { follow: 0, wake_bytes: 0, read_kernel: 0, command_lines: 0 });
 
 /// Records on their way to user space.
 #[map]
@@ -37,6 +30,19 @@ pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 /// One [`Counters`] per CPU.
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// What the next daemon needs to know, and who the present one is. User space maps it.
+#[map]
+static STATE: Array<State> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The daemon.
+#[inline(always)]
+pub(crate) fn reader() -> Reader {
+    let Some(state) = STATE.get_ptr(0) else { return Reader::default() };
+    // SAFETY: the element lives as long as the map. A daemon that is just taking over may be seen by halves: then it is
+    // nobody for a moment.
+    unsafe { core::ptr::read_volatile(&raw const (*state).reader) }
+}
 
 /// Calls in flight. User space maps it, to see who still is.
 #[map]

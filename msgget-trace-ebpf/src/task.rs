@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use msgget_trace_ebpf::{ABSENT, Call, FACT_NONE, INITIAL_PID_NS, Owner, Position};
 
-use crate::{door::Door, slot::Pairing};
+use crate::{door::Door, maps, slot::Pairing};
 
 /// `sizeof(struct upid)`: an int and a pointer, include/linux/pid.h.
 const UPID_BYTES: u32 = 16;
@@ -199,8 +199,8 @@ impl Task {
     /// True for the daemon itself, wherever in the tree of pid namespaces it lives.
     #[inline(always)]
     pub(crate) fn is_daemon(self) -> bool {
-        let own = self.namespaced(self.parent());
-        own.pid_ns == frozen!(CONFIG.self_pid_ns) && own.pid == frozen!(CONFIG.self_pid)
+        let (own, reader) = (self.namespaced(self.parent()), maps::reader());
+        own.pid_ns == reader.pid_ns && own.pid == reader.pid
     }
 
     /// Where the task lies.

@@ -4,6 +4,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::Pins;
+
 const EXAMPLES: &str = "\
 Examples:
   msgget-trace run                               every call on this host, until Ctrl-C
@@ -29,7 +31,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Trace every call on this host until SIGINT, SIGTERM or a closed pipe.
-    Run(Options),
+    Run {
+        /// What every subcommand that traces has.
+        #[command(flatten)]
+        options: Options,
+        /// Where the programs are.
+        #[command(flatten)]
+        pins: PinOptions,
+    },
     /// Run a command and trace it and all its descendants; end when the last of them does.
     ///
     /// The command's standard output goes to standard error, so that standard output is nothing but JSON; with --output it
@@ -42,7 +51,38 @@ pub enum Command {
         #[arg(required = true, last = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
+    /// Detach and remove what a daemon that is gone has left pinned; say what is lost by it.
+    Unpin {
+        /// The folder that was given to `run --pin`.
+        #[arg(long, value_name = "DIR")]
+        pin: Option<PathBuf>,
+    },
 }
+
+/// Where programs outlive the daemon.
+#[derive(Args, Debug)]
+pub struct PinOptions {
+    /// Pin programs and ring in the folder DIR of a BPF file system, so that nothing is lost while there is no daemon: the
+    /// next one goes on where this one ended. One daemon at a time. [default: /sys/fs/bpf/msgget-trace, if it can be]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_pin")]
+    pub pin: Option<PathBuf>,
+    /// Pin nothing: run beside another daemon, and leave nothing behind whatever happens.
+    #[arg(long)]
+    pub no_pin: bool,
+}
+
+impl PinOptions {
+    /// What is to be done.
+    #[must_use]
+    pub fn pins(self) -> Option<Pins> {
+        let Self { pin, no_pin } = self;
+        let wished = pin.is_some();
+        (!no_pin).then(|| Pins { path: pin.unwrap_or_else(|| DEFAULT_PINS.into()), wished })
+    }
+}
+
+/// Where distributions mount the BPF file system, and a name of ours.
+const DEFAULT_PINS: &str = "/sys/fs/bpf/msgget-trace";
 
 /// Options of every subcommand that traces.
 #[derive(Args, Debug)]

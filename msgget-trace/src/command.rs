@@ -2,13 +2,14 @@
 
 mod exec;
 mod run;
+mod unpin;
 
 use std::{io::Write as _, process::ExitCode};
 
 use log::LevelFilter;
 
 use crate::{
-    cli::{Cli, Command, KernelLog},
+    cli::{Cli, Command, KernelLog, PinOptions},
     config::{Config, Scope},
     daemon::Daemon,
     failure::Failure,
@@ -18,8 +19,9 @@ use crate::{
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
-        Command::Run(options) => {
-            let config = Config::new(options, Scope::Host).unwrap_or_else(|error| error.exit());
+        Command::Run { options, pins } => {
+            let mut config = Config::new(options, Scope::Host).unwrap_or_else(|error| error.exit());
+            config.pins = pins.pins();
             messages(config.kernel_log);
             run::run(&config).map_or_else(|failure| failed(&failure, failure.status()), |()| ExitCode::SUCCESS)
         }
@@ -27,6 +29,12 @@ pub fn run(cli: Cli) -> ExitCode {
             let config = Config::new(options, Scope::Descendants).unwrap_or_else(|error| error.exit());
             messages(config.kernel_log);
             exec::run(&config, &command).map_or_else(|failure| failed(&failure, failure.exec_status()), ExitCode::from)
+        }
+        Command::Unpin { pin } => {
+            messages(KernelLog::Off);
+            let pins = PinOptions { pin, no_pin: false }.pins();
+            pins.map_or(Ok(()), |pins| unpin::run(&pins))
+                .map_or_else(|failure| failed(&failure, failure.status()), |()| ExitCode::SUCCESS)
         }
     }
 }

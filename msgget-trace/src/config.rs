@@ -29,6 +29,15 @@ pub enum Output {
     File(PathBuf),
 }
 
+/// Where programs and maps are to outlive the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pins {
+    /// A folder on a BPF file system, for this alone.
+    pub path: PathBuf,
+    /// Whether the user named it: then it must do.
+    pub wished: bool,
+}
+
 /// Checked settings of a run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -48,6 +57,8 @@ pub struct Config {
     pub kernel_log: KernelLog,
     /// From one heartbeat record to the next.
     pub heartbeat: Duration,
+    /// Where programs are pinned, if they are.
+    pub pins: Option<Pins>,
 }
 
 /// Smallest ring: 16 pages, some 200 records.
@@ -80,6 +91,7 @@ impl Config {
         };
         let heartbeat = Duration::from_secs(heartbeat.into());
         Ok(Self {
+            pins: None,
             heartbeat,
             scope,
             output,

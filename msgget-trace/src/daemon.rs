@@ -8,9 +8,9 @@ mod start;
 mod stop;
 mod watch;
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::VecDeque, rc::Rc, time::Duration};
 
-use msgget_trace_ebpf::Counters;
+use msgget_trace_ebpf::{Counters, Reader};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -18,12 +18,12 @@ use crate::{
     config::Config,
     event::{Event, Health, News, Rung},
     failure::Failure,
-    kernel::{KernelLogger, Skipped},
+    kernel::{KernelLogger, Skipped, pin::Folder},
     ledger::Ledger,
     owners::Owners,
     pipeline::{Pipeline, Tally},
     sink::{Sink, SinkError},
-    source::{Batch, Me, Source},
+    source::{Batch, Source},
 };
 use watch::Watch;
 
@@ -53,11 +53,14 @@ pub enum End<T> {
 #[derive(Debug)]
 pub struct Daemon {
     config: Config,
-    me: Me,
+    /// Who we are to the kernel program.
+    reader: Reader,
     /// What is being read.
     source: Source,
-    /// What will be read when that is exhausted; attached already.
-    next: Option<Source>,
+    /// What will be read when that is exhausted, in this order. The hooks of the last one are attached.
+    later: VecDeque<Source>,
+    /// The folder of the pins, which is ours as long as we live.
+    folder: Option<Folder>,
     /// Rungs below the one in use, best first.
     lower: Vec<Rung>,
     pipeline: Pipeline,
@@ -85,7 +88,7 @@ impl Daemon {
 
     /// The source whose hooks are attached.
     fn hooks(&self) -> &Source {
-        self.next.as_ref().unwrap_or(&self.source)
+        self.later.back().unwrap_or(&self.source)
     }
 
     /// Traces until `until` is ready or nobody reads any more.
@@ -178,7 +181,7 @@ impl Daemon {
         }
         if let Some(event) = self.current.take() {
             let tells = self.source.tells_of(&event);
-            if let Some(next) = self.next.as_mut().filter(|_| tells) {
+            if let Some(next) = self.later.front_mut().filter(|_| tells) {
                 next.told_before(&event);
             }
             self.pipeline.finish(&event, tells, self.sink.buffer(), &mut self.batch);
@@ -190,7 +193,7 @@ impl Daemon {
     async fn settle(&mut self) -> Result<(), SinkError> {
         self.sink.flush().await?;
         let batch = std::mem::take(&mut self.batch);
-        self.source.publish(self.current.as_ref(), batch.read);
+        self.source.publish(self.current.as_ref());
         self.ledger.user.add(batch);
         Ok(())
     }

@@ -64,6 +64,9 @@ pub enum Rung {
 }
 
 impl Rung {
+    /// All of them, best first.
+    pub const ALL: [Self; 3] = [Self::Fexit, Self::TpBtf, Self::Tracepoint];
+
     /// The word for it in options and outputs.
     #[must_use]
     pub const fn name(self) -> &'static str {

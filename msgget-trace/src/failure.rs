@@ -1,7 +1,7 @@
 //! Everything that can end the program before its time: what happened goes in, one line for the user and an exit status
 //! come out.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
@@ -70,6 +70,26 @@ pub enum Failure {
     /// We would be blind.
     #[error(transparent)]
     Canary(#[from] CanaryLost),
+    /// A folder for pins that cannot be used.
+    #[error(
+        "cannot pin programs in {path}: {error}; say --pin with a folder on a BPF file system (mount -t bpf bpf DIR), or \
+         --no-pin to run without"
+    )]
+    Pins {
+        /// The folder.
+        path: PathBuf,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// Only one daemon at a time has the pins.
+    #[error(
+        "another daemon has the pins in {path}; stop it, or say --no-pin to run beside it (then calls are lost while there \
+         is no daemon)"
+    )]
+    Pinned {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Nobody takes the lines.
     #[error("cannot write to {output}: {error}; nothing that was not written has been released from the ring")]
     Output {
@@ -101,6 +121,7 @@ impl Failure {
             Self::Kernel(_) | Self::Refused { .. } => 6,
             Self::Canary(_) => 7,
             Self::Output { .. } => 8,
+            Self::Pins { .. } | Self::Pinned { .. } => 9,
         }
     }
 

@@ -8,11 +8,13 @@ mod ladder;
 mod load;
 mod mapping;
 mod offsets;
+pub mod pin;
 pub mod require;
 pub mod ring;
+pub mod state;
 
 pub use ladder::{Choice, candidates};
-pub use load::{Kernel, KernelLogger, Settings, Skipped};
+pub use load::{Handles, Kernel, KernelLogger, Settings, Skipped};
 
 /// Type information about the running kernel, Documentation/bpf/btf.rst.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";

@@ -14,6 +14,8 @@ pub struct Ledger {
     pub kernel: Counters,
     /// What the kernel did not let our programs see.
     pub skipped: Skipped,
+    /// Calls in rings of daemons before, which could not be read.
+    pub abandoned: u64,
     /// What became of the records whose lines, if any, the output has accepted.
     pub user: Tally,
 }
@@ -28,13 +30,14 @@ impl Ledger {
     /// Every counter by its name.
     #[must_use]
     pub fn balance(&self) -> Balance {
-        let Self { kernel, skipped, user } = self;
+        let Self { kernel, skipped, abandoned, user } = self;
         vec![
             ("seen", kernel.seen),
             ("submitted", kernel.submitted),
             ("lost", kernel.lost_ring_full),
             ("skipped", skipped.calls),
             ("halves_skipped", skipped.halves),
+            ("abandoned", *abandoned),
             ("read", user.read),
             ("rejected", user.rejected),
             ("canaries", user.canaries),
@@ -62,7 +65,7 @@ impl Ledger {
     /// The first equation that does not hold, in words. To be asked when the hooks are detached and the ring is empty.
     #[must_use]
     pub fn violation(&self) -> Option<String> {
-        let Self { kernel, skipped: _, user } = self;
+        let Self { kernel, user, .. } = self;
         let accounted =
             user.calls + user.controls + user.canaries + user.early + user.witnesses + user.contexts + user.rejected;
         let controls = kernel.controls_submitted + kernel.controls_lost;
@@ -116,7 +119,7 @@ mod tests {
             witnesses: 1,
             ..Tally::default()
         };
-        Ledger { kernel, skipped: Skipped::default(), user }
+        Ledger { kernel, skipped: Skipped::default(), abandoned: 0, user }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
         ready(&daemon, "every msgget of this host");
         match daemon.trace(stop).await? {
             End::Done(signal) => conclude(daemon, signal).await,
-            End::Closed => Ok(()),
+            End::Closed => daemon.leave(),
         }
     })
 }

@@ -2,12 +2,13 @@
 //! through the whole pipeline.
 
 use std::{
+    collections::VecDeque,
     io,
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use msgget_trace_ebpf::{Counters, INITIAL_PID_NS};
+use msgget_trace_ebpf::{Counters, INITIAL_PID_NS, Reader};
 use tokio::time;
 use uuid::Uuid;
 
@@ -17,22 +18,25 @@ use crate::{
     config::Config,
     encode::Json,
     enrich::{Clock, Enricher, Host, Images},
-    event::{News, Passed, Rung},
+    event::{BootTime, LossReason, News, Passed, Rung},
     failure::Failure,
-    kernel::{self, Skipped},
+    kernel::{
+        self, Skipped,
+        pin::{self, Folder},
+    },
     ledger::Ledger,
     owners::Owners,
     pipeline::{Pipeline, Tally},
     sink::Sink,
-    source::{Me, Source},
+    source::Source,
 };
 
 /// How long a canary may take.
 const CANARY_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Daemon {
-    /// Loads and attaches the hooks and returns when calls of our own came through the whole pipeline. Where a rung cannot
-    /// be had or does not prove itself, the next one down is tried.
+    /// Goes on with the hooks that a daemon before left pinned, or loads and attaches some, and returns when calls of our
+    /// own came through the whole pipeline. Where a rung cannot be had or does not prove itself, the next one down is tried.
     ///
     /// # Errors
     /// Whatever is missing on the last rung, as a [`Failure`].
@@ -40,15 +44,61 @@ impl Daemon {
         kernel::require::check()?;
         // Before there are threads, and while there is every privilege.
         let owners = Rc::new(Owners::start());
-        let (rungs, mut passed) = kernel::candidates(config.hook);
+        let folder = config.pins.as_ref().map_or(Ok(None), Folder::open)?;
+        let (pid, pid_ns) = identity()?.process();
+        let reader = Reader { pid, pid_ns, canary_key: canary_key(), generation: 0 };
+        let (rungs, passed) = kernel::candidates(config.hook);
+        let Inherited { mut sources, abandoned } = inherit(folder.as_ref(), config, reader)?;
+        let since = sources.front().and_then(Source::inherited);
+        let lower = |rung| rungs.iter().copied().skip_while(|other| *other != rung).skip(1).collect();
+
+        let usable = |source: &mut Source| source.current() && rungs.contains(&source.rung());
+        if let Some(last) = sources.pop_back_if(usable) {
+            let rung = last.rung();
+            sources.push_back(last);
+            let Some(first) = sources.pop_front() else { return Err(nothing_to_try()) };
+            let mut daemon = Self::new(first, config, reader, owners)?;
+            daemon.later = sources;
+            daemon.lower = lower(rung);
+            daemon.folder = folder;
+            // First, for what follows was called before.
+            daemon.announce(passed, false, since, abandoned);
+            daemon.prove_inherited().await?;
+            return Ok(daemon);
+        }
+
+        let (mut daemon, passed, int80_proved) = Self::climb(config, reader, owners, &rungs, passed, folder).await?;
+        daemon.lower = lower(daemon.rung());
+        match sources.back_mut() {
+            Some(former) if former.attached() => former.hand_over(&mut daemon.source),
+            _ => daemon.source.trust(),
+        }
+        if let Some(first) = sources.pop_front() {
+            sources.push_back(std::mem::replace(&mut daemon.source, first));
+            daemon.pipeline.json.rung = daemon.source.rung();
+            daemon.later = sources;
+        }
+        daemon.announce(passed, int80_proved, since, abandoned);
+        Ok(daemon)
+    }
+
+    /// Tries `rungs` from the top; `passed` are those above. Also returns all that were passed over, and whether `int 0x80`
+    /// answered here, and so was proved to be seen.
+    async fn climb(
+        config: &Config,
+        reader: Reader,
+        owners: Rc<Owners>,
+        rungs: &[Rung],
+        mut passed: Vec<Passed>,
+        folder: Option<Folder>,
+    ) -> Result<(Self, Vec<Passed>, bool), Failure> {
         let untried = passed.len();
-        let mut last = Failure::Internal { doing: "choosing hooks", error: io::ErrorKind::Unsupported.into() };
-        for (nth, rung) in rungs.iter().enumerate() {
-            match Self::start_on(*rung, config, Rc::clone(&owners)).await {
+        let mut last = nothing_to_try();
+        for rung in rungs {
+            match Self::start_on(*rung, config, reader, Rc::clone(&owners), folder.as_ref()).await {
                 Ok((mut daemon, int80_proved)) => {
-                    daemon.lower = rungs[nth + 1..].to_vec();
-                    daemon.announce(passed, int80_proved);
-                    return Ok(daemon);
+                    daemon.folder = folder;
+                    return Ok((daemon, passed, int80_proved));
                 }
                 Err(failure) if failure.of_the_rung() => {
                     passed.push(Passed { rung: *rung, reason: failure.to_string() });
@@ -65,23 +115,41 @@ impl Daemon {
         Err(last)
     }
 
-    /// [`Self::start`] on one rung. Also says whether `int 0x80` answered here, and so was proved to be seen.
-    async fn start_on(rung: Rung, config: &Config, owners: Rc<Owners>) -> Result<(Self, bool), Failure> {
-        let sink = Sink::open(&config.output)?;
-        let (pid, pid_ns) = identity()?.process();
-        let me = Me { pid, pid_ns, canary_key: canary_key() };
-        let (source, logger) = Source::attach(rung, config, me)?;
+    /// One rung of [`Self::climb`].
+    async fn start_on(
+        rung: Rung,
+        config: &Config,
+        reader: Reader,
+        owners: Rc<Owners>,
+        folder: Option<&Folder>,
+    ) -> Result<(Self, bool), Failure> {
+        let (source, logger) = Source::attach(rung, config, reader, folder)?;
+        let mut daemon = Self::new(source, config, reader, owners)?;
+        daemon.listen(logger);
+        let key = reader.canary_key.cast_signed();
+        daemon.prove(|| Ok(Canary::fly(key, identity()?)?)).await?;
+        // The per-call tracepoints are blind to it, and say so.
+        let int80 = rung != Rung::Tracepoint && Canary::int80_answers();
+        if int80 {
+            daemon.prove(|| Ok(Canary::fly_int80(key, identity()?))).await?;
+        }
+        Ok((daemon, int80))
+    }
+
+    fn new(source: Source, config: &Config, reader: Reader, owners: Rc<Owners>) -> Result<Self, Failure> {
+        let rung = source.rung();
         let json = Json { run: Uuid::now_v7(), host: Host::read(), clock: Clock::new(), rung };
         let images = Images::new(config.redactor.clone());
-        let enricher = Enricher::new(pid_ns == INITIAL_PID_NS);
-        let mut daemon = Self {
+        let enricher = Enricher::new(reader.pid_ns == INITIAL_PID_NS);
+        Ok(Self {
             config: config.clone(),
-            me,
+            reader,
             source,
-            next: None,
+            later: VecDeque::new(),
+            folder: None,
             lower: Vec::new(),
             pipeline: Pipeline::new(images, enricher, json),
-            sink,
+            sink: Sink::open(&config.output)?,
             ledger: Ledger::default(),
             former: (Counters::default(), Skipped::default()),
             batch: Tally::default(),
@@ -89,16 +157,29 @@ impl Daemon {
             owners,
             watch: super::Watch::new(config.heartbeat),
             loggers: Vec::new(),
-        };
-        daemon.listen(logger);
-        daemon.prove(|| Ok(Canary::fly(me.canary_key, identity()?)?)).await?;
-        // The per-call tracepoints are blind to it, and say so.
-        let mut int80 = false;
-        if rung != Rung::Tracepoint && Canary::int80_answers() {
-            daemon.prove(|| Ok(Canary::fly_int80(me.canary_key, identity()?))).await?;
-            int80 = true;
+        })
+    }
+
+    /// Has a canary come back by hooks that were there before us. Before it comes all that has been waiting, so it takes as
+    /// long as the output does.
+    async fn prove_inherited(&mut self) -> Result<(), Failure> {
+        let before = self.hooks().total()?;
+        self.pipeline.expect(Canary::fly(self.reader.canary_key.cast_signed(), identity()?)?);
+        let behind = self.hooks().produced();
+        loop {
+            self.step().await.map_err(|error| self.failed(error))?;
+            if let Some(arrived) = self.pipeline.arrived() {
+                return Ok(arrived?);
+            }
+            if self.later.is_empty() && self.source.passed(behind) {
+                let now = self.source.total()?;
+                if now.lost_ring_full == before.lost_ring_full {
+                    return Err(CanaryLost::Late(self.last_seen(&before, &now)).into());
+                }
+                return Box::pin(self.prove_inherited()).await;
+            }
+            time::sleep(Duration::from_millis(1)).await;
         }
-        Ok((daemon, int80))
     }
 
     /// Has `fly` send canaries until one comes back: in a flood that fills the ring it may take several.
@@ -136,16 +217,51 @@ impl Daemon {
         }
     }
 
-    /// Begins the lines with the start record.
-    fn announce(&mut self, passed: Vec<Passed>, int80_proved: bool) {
-        self.source.trust();
-        let absent = self.source.absent().collect();
-        self.say(News::Start { passed, int80_proved, absent });
+    /// Begins the lines with the start record, and what is known to be lost.
+    fn announce(&mut self, passed: Vec<Passed>, int80_proved: bool, inherited: Option<BootTime>, abandoned: u64) {
+        let absent = self.hooks().absent().collect();
+        let pinned = self.hooks().pinned();
+        self.say(News::Start { passed, int80_proved, absent, pinned, inherited });
+        self.ledger.abandoned = abandoned;
+        if abandoned > 0 {
+            let (reason, since) = (LossReason::AbiChanged, BootTime(0));
+            self.say(News::Loss { reason, count: abandoned, cpu: None, since });
+        }
     }
 }
 
-/// A random key: any but IPC_PRIVATE, which would create a queue.
-fn canary_key() -> i32 {
+/// What daemons before have left.
+struct Inherited {
+    /// To be read, oldest first.
+    sources: VecDeque<Source>,
+    /// Calls that cannot be.
+    abandoned: u64,
+}
+
+fn inherit(folder: Option<&Folder>, config: &Config, reader: Reader) -> Result<Inherited, Failure> {
+    let mut inherited = Inherited { sources: VecDeque::new(), abandoned: 0 };
+    for set in folder.map_or(Ok(Vec::new()), Folder::sets)? {
+        if let Some(source) = Source::adopt(&set, config, reader)? {
+            inherited.sources.push_back(source);
+            continue;
+        }
+        let lost = pin::abandon(&set)?;
+        log::warn!(
+            "{} was left by another version or with other options, and is removed; calls in its ring that nobody read: {}",
+            set.display(),
+            lost.map_or("unknown".to_owned(), |calls| calls.to_string())
+        );
+        inherited.abandoned += lost.unwrap_or_default();
+    }
+    Ok(inherited)
+}
+
+fn nothing_to_try() -> Failure {
+    Failure::Internal { doing: "choosing hooks", error: io::ErrorKind::Unsupported.into() }
+}
+
+/// A random key: any but IPC_PRIVATE, which would create a queue, as the unsigned number of the same bits.
+fn canary_key() -> u32 {
     let [a, b, c, d, ..] = *Uuid::new_v4().as_bytes();
-    i32::from_ne_bytes([a, b, c, d]) | 1
+    u32::from_ne_bytes([a, b, c, d]) | 1
 }

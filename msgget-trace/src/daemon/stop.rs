@@ -6,7 +6,7 @@ use std::{io, time::Duration};
 use tokio::time;
 
 use super::{Daemon, StepError};
-use crate::{event::News, failure::Failure, ledger::Ledger, sink::SinkError};
+use crate::{event::News, failure::Failure, ledger::Ledger, sink::SinkError, source::Source};
 
 /// How long a stop waits for an output that takes nothing.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -31,9 +31,17 @@ impl Daemon {
             let mut ledger = self.ledger;
             ledger.user.health += 1; // this one
             self.say(News::Stop { reason, balance: ledger.balance() });
-            stopped = self.finish().await;
+            stopped = self.finish().await.and_then(|()| self.source.remove());
         }
         (self.ledger, stopped)
+    }
+
+    /// Ends without a word, because nobody listens; leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`Failure::Pins`].
+    pub fn leave(mut self) -> Result<(), Failure> {
+        self.later.iter_mut().chain([&mut self.source]).try_for_each(Source::remove)
     }
 
     /// Writes the last lines.
@@ -46,10 +54,7 @@ impl Daemon {
     }
 
     async fn drain(&mut self) -> Result<(), Failure> {
-        match &mut self.next {
-            None => self.source.detach(),
-            Some(next) => next.detach(),
-        }
+        self.later.back_mut().unwrap_or(&mut self.source).detach();
         let mut moved = time::Instant::now();
         loop {
             let before = (self.ledger.user.read, self.sink.total());
@@ -60,7 +65,7 @@ impl Daemon {
                 Err(_) if self.sink.total() > before.1 => {}
                 Err(_) => return Err(self.failed(late())),
             }
-            if self.next.is_none() && self.source.exhausted()? {
+            if self.later.is_empty() && self.source.exhausted()? {
                 return Ok(());
             }
             // Nothing new comes, so as long as something moves this ends.

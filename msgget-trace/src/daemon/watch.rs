@@ -28,8 +28,6 @@ pub(super) struct Watch {
     looked: Instant,
     /// When losses were reported last.
     reported: BootTime,
-    /// Records lost on each CPU.
-    lost: Vec<u64>,
     /// Calls that were skipped.
     skipped: u64,
     /// Records that were refused.
@@ -56,7 +54,6 @@ impl Watch {
             due: now + heartbeat,
             looked: now,
             reported: Clock::boot_now(),
-            lost: Vec::new(),
             skipped: 0,
             rejected: 0,
             heeded: Skipped::default(),
@@ -90,7 +87,7 @@ impl Daemon {
     /// Brings the kernel's side of the ledger up to date.
     pub(super) fn count(&mut self) -> Result<(), Failure> {
         let (mut kernel, mut skipped) = self.former;
-        for source in std::iter::once(&self.source).chain(&self.next) {
+        for source in std::iter::once(&self.source).chain(&self.later) {
             kernel = kernel.plus(&source.total()?);
             skipped = skipped.plus(source.skipped());
         }
@@ -103,10 +100,8 @@ impl Daemon {
     pub(super) fn report_losses(&mut self) -> Result<(), Failure> {
         let since = std::mem::replace(&mut self.watch.reported, Clock::boot_now());
         let mut losses = Vec::new();
-        let lost: Vec<_> = self.source.counters()?.iter().map(|cpu| cpu.lost_ring_full + cpu.controls_lost).collect();
-        self.watch.lost.resize(lost.len(), 0);
-        for (cpu, (lost, known)) in (0..).zip(lost.iter().zip(&mut self.watch.lost)) {
-            losses.push((LossReason::RingFull, lost - std::mem::replace(known, *lost), Some(cpu)));
+        for source in std::iter::once(&mut self.source).chain(&mut self.later) {
+            losses.extend(source.losses()?.into_iter().map(|(lost, cpu)| (LossReason::RingFull, lost, cpu)));
         }
         let skipped = self.ledger.skipped.calls;
         losses.push((LossReason::RecursionMisses, skipped - std::mem::replace(&mut self.watch.skipped, skipped), None));
@@ -132,11 +127,11 @@ impl Daemon {
 
     /// Makes a call that must come back.
     fn fly(&mut self) -> Result<(), Failure> {
-        if self.next.is_some() || self.watch.flight.is_some() {
+        if !self.later.is_empty() || self.watch.flight.is_some() {
             return Ok(()); // there will be another heartbeat
         }
         let before = self.source.total()?;
-        let canary = Canary::fly(self.me.canary_key, identity()?)?;
+        let canary = Canary::fly(self.reader.canary_key.cast_signed(), identity()?)?;
         self.pipeline.expect(canary);
         self.watch.flight = Some(Flight { behind: self.source.produced(), before });
         Ok(())
@@ -171,18 +166,18 @@ impl Daemon {
     /// Says that the hooks in use are not to be trusted, and replaces them by those of the next rung down, if the user left
     /// the choice to us and there is one.
     fn step_down(&mut self, reason: &'static str, detail: &str) -> Result<(), Failure> {
-        if self.next.is_some() {
+        if !self.later.is_empty() {
             return Ok(()); // they are gone already
         }
         let mut tried = String::new();
         while !self.lower.is_empty() {
             let rung = self.lower.remove(0);
-            match Source::attach(rung, &self.config, self.me) {
+            match Source::attach(rung, &self.config, self.reader, self.folder.as_ref()) {
                 Ok((mut next, logger)) => {
                     self.source.hand_over(&mut next);
                     let detail = format!("{detail}; {} took over from {}{tried}", rung.name(), self.rung().name());
                     log::warn!("{detail}");
-                    self.next = Some(next);
+                    self.later.push_back(next);
                     self.listen(logger);
                     self.say(News::Degraded { reason, detail });
                     return Ok(());
@@ -204,16 +199,16 @@ impl Daemon {
 
     /// Goes over to the next source when the present one has nothing left to tell.
     pub(super) fn change_source(&mut self) -> Result<(), Failure> {
-        if self.next.is_none() || !self.source.exhausted()? {
+        if self.later.is_empty() || !self.source.exhausted()? {
             return Ok(());
         }
         self.count()?;
         self.report_losses()?;
-        if let Some(next) = self.next.take() {
-            let former = std::mem::replace(&mut self.source, next);
+        if let Some(next) = self.later.pop_front() {
+            let mut former = std::mem::replace(&mut self.source, next);
+            former.remove()?;
             self.former = (self.former.0.plus(&former.total()?), self.former.1.plus(former.skipped()));
             self.pipeline.json.rung = self.source.rung();
-            self.watch.lost.clear();
             self.watch.heeded = Skipped::default();
             self.watch.flight = None;
             self.fly()?;

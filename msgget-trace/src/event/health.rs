@@ -23,6 +23,8 @@ pub enum LossReason {
     RecursionMisses,
     /// Decode refused their records: a defect, or somebody else's program wrote them.
     Rejected,
+    /// They stood in a ring that another version, or one with other options, had left behind.
+    AbiChanged,
 }
 
 impl LossReason {
@@ -33,6 +35,7 @@ impl LossReason {
             Self::RingFull => "ring_full",
             Self::RecursionMisses => "recursion_misses",
             Self::Rejected => "rejected",
+            Self::AbiChanged => "abi_changed",
         }
     }
 }
@@ -57,6 +60,11 @@ pub enum News {
         int80_proved: bool,
         /// Members of kernel structures that this kernel lacks, and so does every event.
         absent: Vec<&'static str>,
+        /// Whether programs and ring would outlive the daemon.
+        pinned: bool,
+        /// When the daemon that left them had last brought anything to its end, if one did: what was called since then
+        /// follows.
+        inherited: Option<BootTime>,
     },
     /// Tracing goes on.
     Heartbeat {

@@ -3,17 +3,17 @@
 //! What ends a call is attached before what begins it, so that no enter is left without its exit; detaching goes the other
 //! way round. What that leaves unpaired at either end, decode knows by its time.
 
-use std::{io, path::Path, ptr, thread};
+use std::{error::Error, io, path::Path, ptr, thread};
 
 use aya::{
     Btf, Ebpf,
     programs::{
-        BtfTracePoint, FEntry, FExit, Program, ProgramError, TracePoint, fentry::FEntryLink, fexit::FExitLink,
-        tp_btf::BtfTracePointLink, trace_point::TracePointLink,
+        BtfTracePoint, FEntry, FExit, Program, ProgramError, TracePoint,
+        links::{FdLink, PinnedLink},
     },
 };
 
-use super::load::refused;
+use super::load::{chain, refused};
 use crate::{config::Scope, event::Rung, failure::Failure};
 
 /// Where a program goes.
@@ -48,9 +48,9 @@ type Hook = (&'static str, Point);
 const fn hooks(rung: Rung) -> &'static [Hook] {
     match rung {
         Rung::Tracepoint => &[
+            ("msgget_exit", Point::Syscall("sys_exit_msgget")),
             ("msgctl_exit", Point::Syscall("sys_exit_msgctl")),
             ("msgctl_enter", Point::Syscall("sys_enter_msgctl")),
-            ("msgget_exit", Point::Syscall("sys_exit_msgget")),
             ("msgget_enter", Point::Syscall("sys_enter_msgget")),
         ],
         Rung::TpBtf => &[("any_exit", Point::TpBtf("sys_exit")), ("any_enter", Point::TpBtf("sys_enter"))],
@@ -77,13 +77,11 @@ fn needed(rung: Rung, scope: Scope) -> impl Iterator<Item = Hook> {
 /// Where tracefs may be mounted, Documentation/trace/ftrace.rst.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
+/// What keeps a program attached: a descriptor, or a file, which only its removal or a reboot ends.
 #[derive(Debug)]
-#[expect(dead_code, reason = "they are held, and detached when dropped")]
 enum Link {
-    Syscall(TracePointLink),
-    TpBtf(BtfTracePointLink),
-    Entry(FEntryLink),
-    Exit(FExitLink),
+    Held(#[expect(dead_code, reason = "it is closed when dropped")] FdLink),
+    Pinned(PinnedLink),
 }
 
 /// Attached hooks, in the order of attaching.
@@ -104,17 +102,44 @@ impl Links {
         Ok(())
     }
 
-    /// Attaches what [`Self::load`] loaded.
-    pub(super) fn attach(ebpf: &mut Ebpf, rung: Rung, scope: Scope) -> Result<Self, Failure> {
+    /// Attaches what [`Self::load`] loaded; pinned in the folder `set`, if there is one, as are the programs.
+    pub(super) fn attach(ebpf: &mut Ebpf, rung: Rung, scope: Scope, set: Option<&Path>) -> Result<Self, Failure> {
         let mut all = || {
             let mut links = Self(Vec::new());
             for (name, point) in needed(rung, scope) {
                 let link = attach(ebpf, name, point);
-                links.0.push(link.map_err(|error| refused(&format!("attaching to {}", point.name()), &error))?);
+                let link = link.map_err(|error| refused(&format!("attaching to {}", point.name()), &*error))?;
+                links.0.push(match set {
+                    None => Link::Held(link),
+                    Some(set) => {
+                        let failed = |error| Failure::Pins { path: set.to_owned(), error: io::Error::other(error) };
+                        let program = ebpf.program_mut(name).ok_or_else(|| failed("no such program".into()));
+                        program?.pin(set.join(format!("prog_{name}"))).map_err(|error| failed(chain(&error)))?;
+                        let link = link.pin(set.join(format!("link_{name}"))).map_err(|error| failed(chain(&error)))?;
+                        Link::Pinned(link)
+                    }
+                });
             }
             Ok(links)
         };
         if rung == Rung::Tracepoint { with_tracefs(all) } else { all() }
+    }
+
+    /// The links in the folder `set`; `None` unless all of them are there.
+    pub(super) fn adopt(rung: Rung, set: &Path) -> Option<Self> {
+        let adopt = |(name, _): &Hook| PinnedLink::from_pin(set.join(format!("link_{name}"))).ok().map(Link::Pinned);
+        hooks(rung).iter().map(adopt).collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    /// Detaches, what begins a call before what ends it, and removes the pins.
+    pub(super) fn detach(mut self) {
+        while let Some(link) = self.0.pop() {
+            if let Link::Pinned(link) = link
+                && let Err(error) = link.unpin()
+            {
+                log::error!("a hook stays attached, because its pin cannot be removed: {error}");
+            }
+        }
     }
 
     /// Names of the programs of `rung`.
@@ -139,27 +164,27 @@ fn load(ebpf: &mut Ebpf, name: &str, point: Point, btf: Option<&Btf>) -> Result<
     }
 }
 
-fn attach(ebpf: &mut Ebpf, name: &str, point: Point) -> Result<Link, ProgramError> {
+fn attach(ebpf: &mut Ebpf, name: &str, point: Point) -> Result<FdLink, Box<dyn Error>> {
     match point {
         Point::Syscall(event) => {
             let program: &mut TracePoint = program(ebpf, name)?;
             let id = program.attach("syscalls", event)?;
-            program.take_link(id).map(Link::Syscall)
+            Ok(program.take_link(id)?.try_into()?)
         }
         Point::TpBtf(_) => {
             let program: &mut BtfTracePoint = program(ebpf, name)?;
             let id = program.attach()?;
-            program.take_link(id).map(Link::TpBtf)
+            Ok(program.take_link(id)?.into())
         }
         Point::Entry(_) => {
             let program: &mut FEntry = program(ebpf, name)?;
             let id = program.attach()?;
-            program.take_link(id).map(Link::Entry)
+            Ok(program.take_link(id)?.into())
         }
         Point::Exit(_) => {
             let program: &mut FExit = program(ebpf, name)?;
             let id = program.attach()?;
-            program.take_link(id).map(Link::Exit)
+            Ok(program.take_link(id)?.into())
         }
     }
 }

@@ -3,17 +3,20 @@
 use std::{
     fmt, fs, io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    path::{Path, PathBuf},
 };
 
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Map, MapData, PerCpuArray},
+    programs::{ProgramFd, ProgramInfo},
 };
 use aya_log::EbpfLogger;
-use msgget_trace_ebpf::{Config, Counters, MEMBERS, Offsets};
+use msgget_trace_ebpf::{ABI_VERSION, Config, Counters, MEMBERS, Mark, Offsets, Reader, State};
 use tokio::io::{Interest, unix::AsyncFd};
+use uuid::Uuid;
 
-use super::{attach::Links, in_flight::InFlight, offsets, ring::Ring};
+use super::{attach::Links, in_flight::InFlight, offsets, pin, ring::Ring, state::Shared};
 use crate::{cli::KernelLog, config::Scope, event::Rung, failure::Failure, readiness::watch};
 
 /// The kernel program, as build.rs made it.
@@ -44,12 +47,43 @@ pub struct Settings {
     pub log: KernelLog,
     /// Whether the command lines of callers are read.
     pub command_lines: bool,
-    /// The daemon's process id in its own pid namespace.
-    pub self_pid: u32,
-    /// Inode number of that namespace.
-    pub self_pid_ns: u32,
-    /// The canary's key.
-    pub canary_key: i32,
+}
+
+impl Settings {
+    fn config(&self, read_kernel: bool) -> Config {
+        Config {
+            follow: u32::from(self.scope == Scope::Descendants),
+            wake_bytes: self.ring_bytes / 8,
+            read_kernel: u32::from(read_kernel),
+            command_lines: u32::from(self.command_lines),
+        }
+    }
+
+    /// aya-log's levels; at 0 the verifier removes the code.
+    const fn log_level(&self) -> u8 {
+        match self.log {
+            KernelLog::Off => 0,
+            KernelLog::Warn => 2,
+            KernelLog::Debug => 4,
+        }
+    }
+
+    /// Two sets of programs with the same digest are the same programs, and were told the same.
+    fn digest(&self, offsets: &Offsets, read_kernel: bool) -> [u8; 16] {
+        let told = format!("{:?} {offsets:?} {} {}", self.config(read_kernel), self.log_level(), self.rung.name());
+        Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_OID, OBJECT), told.as_bytes()).into_bytes()
+    }
+}
+
+/// What is shared with the programs.
+#[derive(Debug)]
+pub struct Handles {
+    /// Where their records come out.
+    pub ring: Ring,
+    /// Where it is seen who is in a call.
+    pub in_flight: InFlight,
+    /// What they know of us, and the next daemon will.
+    pub shared: Shared,
 }
 
 /// Runs of our programs that the kernel skipped because one was running on that CPU already (`recursion_misses`,
@@ -70,91 +104,152 @@ impl Skipped {
     }
 }
 
-/// The programs in the kernel. Dropping it takes them out.
+/// The programs in the kernel. Dropping it takes them out, unless they are pinned.
 pub struct Kernel {
-    /// Before the programs: detached first.
     links: Option<Links>,
-    ebpf: Ebpf,
-    rung: Rung,
-    scope: Scope,
+    /// Before it is attached, and where nothing else holds the programs.
+    ebpf: Option<Ebpf>,
+    /// Descriptors of the programs, in the order of [`Links::programs`].
+    programs: Vec<ProgramFd>,
+    settings: Settings,
+    /// Taken over, and not what we would have loaded.
+    foreign: bool,
     counters: PerCpuArray<MapData, Abi<Counters>>,
+    /// The folder of the pins.
+    set: Option<PathBuf>,
     /// Which members this kernel has.
     pub offsets: Offsets,
 }
 
 impl Kernel {
-    /// Loads the programs, attached to nothing yet, and maps their ring.
+    /// Loads the programs, attached to nothing yet, and maps what they share with us; pins the maps in the folder `set`, if
+    /// there is one.
     ///
     /// # Errors
-    /// [`Failure::NoBtf`], [`Failure::Btf`], [`Failure::Refused`].
-    pub fn load(settings: &Settings) -> Result<(Self, Ring, InFlight), Failure> {
+    /// [`Failure::NoBtf`], [`Failure::Btf`], [`Failure::Refused`], [`Failure::Pins`].
+    pub fn load(settings: &Settings, ring: Uuid, set: Option<PathBuf>) -> Result<(Self, Handles), Failure> {
         let offsets = offsets::read()?;
         // The helpers that read memory by address are forbidden under lockdown=confidentiality; without them the ids
         // inside pid namespaces and the executables are absent. The lockdown file may not be mounted, so trying tells.
-        let mut ebpf = Self::open(settings, offsets, true)?;
+        let mut read_kernel = true;
+        let mut ebpf = open(settings, offsets, read_kernel)?;
         if Links::load(&mut ebpf, settings.rung, settings.scope).is_err() {
-            ebpf = Self::open(settings, offsets, false)?;
+            read_kernel = false;
+            ebpf = open(settings, offsets, read_kernel)?;
             Links::load(&mut ebpf, settings.rung, settings.scope)?;
         }
-        let records = take(&mut ebpf, "RECORDS")?;
-        let Map::RingBuf(records) = records else {
-            return Err(unexpected("RECORDS is no ring"));
+        if let Some(set) = &set {
+            pin::create(set)?;
+            for name in pin::MAPS {
+                let map = ebpf.map(name).ok_or_else(|| unexpected("a map is missing from the kernel program"))?;
+                let failed = |error| Failure::Pins { path: set.clone(), error: io::Error::other(chain(&error)) };
+                map.pin(set.join(name)).map_err(failed)?;
+            }
+        }
+        let mut maps =
+            |name: &str| ebpf.take_map(name).ok_or_else(|| unexpected("a map is missing from the kernel program"));
+        let (mut handles, counters) = share(&mut maps, settings.ring_bytes)?;
+        let state = State {
+            version: 0,
+            rung: rung_number(settings.rung),
+            ring: ring.into_bytes(),
+            settings: settings.digest(&offsets, read_kernel),
+            ring_bytes: settings.ring_bytes,
+            reserved: 0,
+            reader: Reader::default(),
+            attached_ns: 0,
+            from_ns: u64::MAX,
+            until_ns: u64::MAX,
+            marks: [Mark::default(); 2],
         };
-        let fd = records
-            .fd()
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(Failure::internal("duplicating the ring's descriptor"))?;
-        let ring = Ring::new(fd, settings.ring_bytes).map_err(Failure::internal("mapping the ring"))?;
-        let Map::Array(slots) = take(&mut ebpf, "SLOTS")? else {
-            return Err(unexpected("SLOTS is no array"));
-        };
-        let in_flight = InFlight::new(slots.fd().as_fd()).map_err(Failure::internal("mapping the slots"))?;
-        let counters =
-            PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(|error| refused("the counters", &error))?;
-        Ok((Self { links: None, ebpf, rung: settings.rung, scope: settings.scope, counters, offsets }, ring, in_flight))
+        handles.shared.write(state);
+        let programs = Vec::new();
+        let (settings, foreign) = (*settings, false);
+        Ok((Self { links: None, ebpf: Some(ebpf), programs, settings, foreign, counters, set, offsets }, handles))
     }
 
-    fn open(settings: &Settings, offsets: Offsets, read_kernel: bool) -> Result<Ebpf, Failure> {
-        let config = Abi(Config {
-            follow: u32::from(settings.scope == Scope::Descendants),
-            self_pid: settings.self_pid,
-            self_pid_ns: settings.self_pid_ns,
-            canary_key: settings.canary_key.cast_unsigned(),
-            wake_bytes: settings.ring_bytes / 8,
-            read_kernel: u32::from(read_kernel),
-            command_lines: u32::from(settings.command_lines),
-        });
-        // aya-log's levels; at 0 the verifier removes the code.
-        let level: u8 = match settings.log {
-            KernelLog::Off => 0,
-            KernelLog::Warn => 2,
-            KernelLog::Debug => 4,
+    /// Takes over the programs that are pinned in the folder `set`. `None` if their records cannot be decoded, because
+    /// another version wrote them, or if they were never trusted.
+    ///
+    /// # Errors
+    /// [`Failure::NoBtf`], [`Failure::Btf`].
+    pub fn adopt(settings: &Settings, set: &Path) -> Result<Option<(Self, Handles)>, Failure> {
+        let offsets = offsets::read()?;
+        let mut maps = |name: &str| {
+            let map = MapData::from_pin(set.join(name)).and_then(Map::from_map_data);
+            map.map_err(|error| refused("the pinned maps", &error))
         };
-        // The member table takes 4 MiB and is used by `exec` only.
-        let members = if settings.scope == Scope::Descendants { MEMBERS } else { 1 };
-        EbpfLoader::new()
-            .override_global("OFFSETS", &Abi(offsets), true)
-            .override_global("CONFIG", &config, true)
-            .override_global("AYA_LOG_LEVEL", &level, true)
-            .map_max_entries("RECORDS", settings.ring_bytes)
-            .map_max_entries("MEMBERS", members)
-            .load(OBJECT)
-            .map_err(|error| refused("the maps", &error))
+        // The state first: it says how long the ring is.
+        let Ok(Map::Array(state)) = maps("STATE") else { return Ok(None) };
+        let Ok(shared) = Shared::new(state.fd().as_fd()) else { return Ok(None) };
+        let state = shared.read();
+        let Some(rung) = Rung::ALL.into_iter().find(|rung| rung_number(*rung) == state.rung) else { return Ok(None) };
+        let settings = Settings { rung, ..*settings };
+        if state.version != u32::from(ABI_VERSION) || state.from_ns == u64::MAX {
+            return Ok(None);
+        }
+        let foreign = [true, false].iter().all(|read| settings.digest(&offsets, *read) != state.settings);
+        let Ok((handles, counters)) = share(&mut maps, state.ring_bytes) else { return Ok(None) };
+        let program = |name| ProgramInfo::from_pin(set.join(format!("prog_{name}"))).and_then(|info| info.fd()).ok();
+        let Some(programs) = Links::programs(rung).map(program).collect() else { return Ok(None) };
+        let links = Links::adopt(rung, set);
+        let settings = Settings { ring_bytes: state.ring_bytes, ..settings };
+        let set = Some(set.to_owned());
+        Ok(Some((Self { links, ebpf: None, programs, settings, foreign, counters, set, offsets }, handles)))
     }
 
     /// Attaches the hooks.
     ///
     /// # Errors
-    /// [`Failure::Tracefs`], [`Failure::Refused`].
+    /// [`Failure::Tracefs`], [`Failure::Refused`], [`Failure::Pins`].
     pub fn attach(&mut self) -> Result<(), Failure> {
-        self.links = Some(Links::attach(&mut self.ebpf, self.rung, self.scope)?);
+        let Settings { rung, scope, .. } = self.settings;
+        let Some(ebpf) = &mut self.ebpf else { return Err(unexpected("there is nothing to attach")) };
+        self.links = Some(Links::attach(ebpf, rung, scope, self.set.as_deref())?);
+        for name in Links::programs(rung) {
+            let fd = ebpf.program(name).and_then(|program| program.fd().ok()).and_then(|fd| fd.try_clone().ok());
+            self.programs.extend(fd);
+        }
         Ok(())
+    }
+
+    /// By which hooks.
+    #[must_use]
+    pub const fn rung(&self) -> Rung {
+        self.settings.rung
+    }
+
+    /// Whether these are other programs than would be loaded now, or were told something else.
+    #[must_use]
+    pub const fn foreign(&self) -> bool {
+        self.foreign
+    }
+
+    /// Whether the hooks are attached.
+    #[must_use]
+    pub const fn attached(&self) -> bool {
+        self.links.is_some()
+    }
+
+    /// Whether it would outlive us.
+    #[must_use]
+    pub const fn pinned(&self) -> bool {
+        self.set.is_some()
     }
 
     /// Detaches the hooks. The ring and the counters stay.
     pub fn detach(&mut self) {
-        self.links = None;
+        if let Some(links) = self.links.take() {
+            links.detach();
+        }
+    }
+
+    /// Removes all pins: nothing outlives us any more.
+    ///
+    /// # Errors
+    /// [`Failure::Pins`].
+    pub fn unpin(&mut self) -> Result<(), Failure> {
+        self.set.take().map_or(Ok(()), |set| pin::remove(&set))
     }
 
     /// What the kernel side counted so far on each CPU.
@@ -169,14 +264,14 @@ impl Kernel {
     /// Runs of our programs that the kernel skipped so far.
     #[must_use]
     pub fn skipped(&self) -> Skipped {
-        let misses = |name| {
-            let fd = self.ebpf.program(name)?.fd().ok()?.as_fd().as_raw_fd();
+        let misses = |program: &ProgramFd| {
+            let fd = program.as_fd().as_raw_fd();
             let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
             let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
             line.trim().parse::<u64>().ok()
         };
-        // The first is the one that makes the record, see `hooks`.
-        let mut programs = Links::programs(self.rung).map(|name| misses(name).unwrap_or_default());
+        // The first is the one that makes the records of calls, see `hooks`.
+        let mut programs = self.programs.iter().map(|program| misses(program).unwrap_or_default());
         Skipped { calls: programs.next().unwrap_or_default(), halves: programs.sum() }
     }
 
@@ -185,7 +280,8 @@ impl Kernel {
     /// # Errors
     /// [`Failure::Refused`] when their map is missing or cannot be polled.
     pub fn logger(&mut self) -> Result<KernelLogger, Failure> {
-        let logger = EbpfLogger::init(&mut self.ebpf).map_err(|error| refused("the log", &error))?;
+        let Some(ebpf) = &mut self.ebpf else { return Err(unexpected("an adopted program has no log")) };
+        let logger = EbpfLogger::init(ebpf).map_err(|error| refused("the log", &error))?;
         let ready = logger.as_fd().try_clone_to_owned().and_then(|fd| watch(fd, Interest::READABLE));
         Ok(KernelLogger { logger, ready: ready.map_err(Failure::internal("watching the kernel log"))? })
     }
@@ -193,7 +289,7 @@ impl Kernel {
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kernel").field("links", &self.links).field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("Kernel").field("links", &self.links).field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -216,8 +312,43 @@ impl KernelLogger {
     }
 }
 
-fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, Failure> {
-    ebpf.take_map(name).ok_or_else(|| unexpected("a map is missing from the kernel program"))
+fn open(settings: &Settings, offsets: Offsets, read_kernel: bool) -> Result<Ebpf, Failure> {
+    // The member table takes 4 MiB and is used by `exec` only.
+    let members = if settings.scope == Scope::Descendants { MEMBERS } else { 1 };
+    EbpfLoader::new()
+        .override_global("OFFSETS", &Abi(offsets), true)
+        .override_global("CONFIG", &Abi(settings.config(read_kernel)), true)
+        .override_global("AYA_LOG_LEVEL", &settings.log_level(), true)
+        .map_max_entries("RECORDS", settings.ring_bytes)
+        .map_max_entries("MEMBERS", members)
+        .load(OBJECT)
+        .map_err(|error| refused("the maps", &error))
+}
+
+/// Maps into our memory what `maps` finds by name.
+fn share(
+    maps: &mut impl FnMut(&str) -> Result<Map, Failure>,
+    ring_bytes: u32,
+) -> Result<(Handles, PerCpuArray<MapData, Abi<Counters>>), Failure> {
+    let Map::RingBuf(records) = maps("RECORDS")? else { return Err(unexpected("RECORDS is no ring")) };
+    let fd = records.fd().as_fd().try_clone_to_owned();
+    let fd = fd.map_err(Failure::internal("duplicating the ring's descriptor"))?;
+    let ring = Ring::new(fd, ring_bytes).map_err(Failure::internal("mapping the ring"))?;
+    let Map::Array(slots) = maps("SLOTS")? else { return Err(unexpected("SLOTS is no array")) };
+    let in_flight = InFlight::new(slots.fd().as_fd()).map_err(Failure::internal("mapping the slots"))?;
+    let Map::Array(state) = maps("STATE")? else { return Err(unexpected("STATE is no array")) };
+    let shared = Shared::new(state.fd().as_fd()).map_err(Failure::internal("mapping the state"))?;
+    let counters = PerCpuArray::try_from(maps("COUNTERS")?).map_err(|error| refused("the counters", &error))?;
+    Ok((Handles { ring, in_flight, shared }, counters))
+}
+
+/// A rung in the words of [`State`].
+const fn rung_number(rung: Rung) -> u32 {
+    match rung {
+        Rung::Tracepoint => 1,
+        Rung::TpBtf => 2,
+        Rung::Fexit => 3,
+    }
 }
 
 /// The embedded object is not the one this was written with: a defect of the build.
@@ -225,8 +356,13 @@ fn unexpected(what: &'static str) -> Failure {
     Failure::Internal { doing: "loading the kernel program", error: io::Error::other(what) }
 }
 
-/// aya's errors name the call in one and the reason in the next of their sources.
+/// An error of aya's.
 pub(super) fn refused(doing: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::Refused { doing: doing.to_owned(), error: chain(error) }
+}
+
+/// aya's errors name the call in one and the reason in the next of their sources.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -236,5 +372,5 @@ pub(super) fn refused(doing: &str, error: &dyn std::error::Error) -> Failure {
         }
         source = cause.source();
     }
-    Failure::Refused { doing: doing.to_owned(), error: text }
+    text
 }

@@ -38,11 +38,14 @@ pub(crate) fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_msgget-trace")
 }
 
-/// `msgget-trace` with these arguments, the first of which is the subcommand; on the hooks that are to be tested.
+/// `msgget-trace` with these arguments, the first of which is the subcommand; on the hooks that are to be tested, and beside
+/// all others.
 pub(crate) fn msgget_trace<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(binary());
     let mut arguments = arguments.into_iter();
-    command.args(arguments.next());
+    let subcommand = arguments.next();
+    let runs = subcommand.as_ref().is_some_and(|word| word.as_ref() == "run");
+    command.args(subcommand).args(runs.then_some("--no-pin"));
     if let Some(hook) = std::env::var_os("MSGGET_TRACE_HOOK") {
         command.arg("--hook").arg(hook);
     }

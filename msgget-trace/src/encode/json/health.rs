@@ -26,7 +26,7 @@ impl Json {
 
     fn facts<'a>(&self, news: &'a News) -> Facts<'a> {
         match news {
-            News::Start { passed, int80_proved, absent } => {
+            News::Start { passed, int80_proved, absent, pinned, inherited } => {
                 let passed =
                     passed.iter().map(|passed| PassedOver { hook: passed.rung.name(), reason: &passed.reason });
                 Facts::Start {
@@ -34,6 +34,8 @@ impl Json {
                     int80_proved: *int80_proved,
                     passed_over: passed.collect(),
                     absent,
+                    pinned: *pinned,
+                    inherited_since: inherited.map(|moment| self.clock.wall(moment)),
                 }
             }
             News::Heartbeat { balance } => Facts::Heartbeat { balance: Numbers(balance) },
@@ -74,6 +76,9 @@ enum Facts<'a> {
         int80_proved: bool,
         passed_over: Vec<PassedOver<'a>>,
         absent: &'a [&'static str],
+        pinned: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inherited_since: Option<u64>,
     },
     Heartbeat {
         balance: Numbers<'a>,

@@ -1,0 +1,257 @@
+//! Daemons that come and go over hooks that stay: what is called while there is none is told by the next, once or with
+//! equal ids, and who leaves in order leaves nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::{
+    collections::HashMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use common::{Line, Program, binary, finish, sys};
+
+/// A BPF file system of its own, gone with everything pinned in it at the end.
+struct Bpffs(tempfile::TempDir);
+
+impl Bpffs {
+    fn mount() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(dir.path()).status().unwrap();
+        assert!(mount.success());
+        Self(dir)
+    }
+
+    /// Where the daemon is to put its pins.
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("pins")
+    }
+
+    /// `run`, pinned here, with these further options.
+    fn daemon(&self, options: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("run").arg("--pin").arg(self.folder());
+        if let Some(hook) = env::var_os("MSGGET_TRACE_HOOK") {
+            command.arg("--hook").arg(hook);
+        }
+        command.args(options);
+        command
+    }
+
+    /// What is pinned, by the names of the sets.
+    fn sets(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.folder()).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+impl Drop for Bpffs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+/// Ends it as a crash does.
+fn kill(daemon: &Program) {
+    daemon.signal(libc::SIGKILL);
+    assert!(sys::await_exit(daemon.pid(), common::patience()));
+}
+
+/// Calls on the keys from 1 on until `ended`, 500 a second, in a namespace of its own. Returns the thread and the last key.
+fn call_until(ended: &AtomicBool) -> (i32, i32) {
+    sys::private_ipc(|| {
+        let mut key = 0;
+        while !ended.load(Ordering::Relaxed) {
+            key += 1;
+            sys::msgget_only(key, 0);
+            thread::sleep(Duration::from_millis(2));
+        }
+        (sys::thread_id(), key)
+    })
+}
+
+/// The calls of `tid`: on each key from 1 to `last` one or more lines, all with one id. Returns how many lines are too many.
+fn all_told(lines: &[Line], tid: i32, last: i32) -> usize {
+    let mut ids: HashMap<i64, (String, usize)> = HashMap::new();
+    for line in lines.iter().filter(|line| line.is_call() && line.by_thread(tid)) {
+        let (id, count) = ids.entry(line.result().0).or_insert_with(|| (line.text("id").to_owned(), 0));
+        assert_eq!(id, line.text("id"), "told of twice as two: {line:?}");
+        *count += 1;
+    }
+    let missing: Vec<_> = (1..=last).filter(|key| !ids.contains_key(&i64::from(*key))).collect();
+    assert!(missing.is_empty(), "of {last} calls {} are missing: {missing:?}", missing.len());
+    ids.values().map(|(_, count)| count - 1).sum()
+}
+
+/// The lines of a file, of which only the last may be torn by a crash.
+fn lines_of(file: &Path) -> Vec<Line> {
+    let text = fs::read_to_string(file).unwrap();
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    common::lines_of(whole)
+}
+
+#[test]
+fn killed_ten_times_it_tells_every_call() {
+    live!(180);
+    let bpffs = Bpffs::mount();
+    let files = tempfile::tempdir().unwrap();
+    let output = |nth: usize| files.path().join(nth.to_string());
+    let start = |nth| Program::start(&mut bpffs.daemon(&["--output", output(nth).to_str().unwrap()])).ready();
+    let ended = AtomicBool::new(false);
+    let mut daemon = start(0);
+    let (tid, last) = thread::scope(|scope| {
+        let calls = scope.spawn(|| call_until(&ended));
+        for nth in 1..=10 {
+            thread::sleep(Duration::from_millis(300));
+            kill(&daemon);
+            thread::sleep(Duration::from_millis(300)); // when there is none
+            daemon = start(nth);
+        }
+        thread::sleep(Duration::from_millis(300));
+        ended.store(true, Ordering::Relaxed);
+        calls.join().unwrap()
+    });
+    let report = daemon.stop();
+    assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
+    let lines: Vec<_> = (0..=10).flat_map(|nth| lines_of(&output(nth))).collect();
+    let duplicates = all_told(&lines, tid, last);
+    eprintln!("{last} calls, {duplicates} lines told again");
+    assert_eq!(report.balance()["lost"], 0);
+    assert!(bpffs.sets().is_empty(), "left behind: {:?}", bpffs.sets());
+}
+
+/// Other options mean other programs: those of the one before are read to their end, and replaced.
+#[test]
+fn other_options_replace_the_hooks_and_lose_nothing() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let files = tempfile::tempdir().unwrap();
+    let output = |nth: usize| files.path().join(nth.to_string());
+    let start = |nth, option: &[&str]| {
+        let file = output(nth);
+        Program::start(&mut bpffs.daemon(&[&["--output", file.to_str().unwrap()], option].concat())).ready()
+    };
+    let ended = AtomicBool::new(false);
+    let mut daemon = start(0, &[]);
+    let (tid, last) = thread::scope(|scope| {
+        let calls = scope.spawn(|| call_until(&ended));
+        for (nth, option) in [&["--no-cmdline"][..], &["--ring-size", "1048576"]].into_iter().enumerate() {
+            thread::sleep(Duration::from_millis(200));
+            kill(&daemon);
+            thread::sleep(Duration::from_millis(200));
+            daemon = start(nth + 1, option);
+        }
+        thread::sleep(Duration::from_millis(500));
+        ended.store(true, Ordering::Relaxed);
+        calls.join().unwrap()
+    });
+    assert_eq!(bpffs.sets().len(), 1, "the hooks of the first two are gone");
+    let report = daemon.stop();
+    assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
+    let lines: Vec<_> = (0..=2).flat_map(|nth| lines_of(&output(nth))).collect();
+    all_told(&lines, tid, last);
+    assert_eq!(report.balance()["abandoned"], 0);
+    let shown = |line: &Line| line.has("commandLine");
+    assert!(lines_of(&output(1)).last().is_some_and(|line| !shown(line)), "the old options are in force");
+}
+
+#[test]
+fn one_daemon_at_a_time_has_the_pins_and_others_run_beside_it() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let daemon = Program::start(&mut bpffs.daemon(&[])).ready();
+    finish(&mut bpffs.daemon(&[])).refused(9, &["another daemon", "--no-pin"]);
+    let beside = common::run(&[]);
+    let (did, exec) = (sys::private_ipc(|| sys::msgget(7, 0)), ["exec", "--", "true"]);
+    assert!(finish(&mut common::msgget_trace(exec)).status.success());
+    for report in [beside.stop(), daemon.stop()] {
+        let lines = report.balanced();
+        assert!(lines.iter().any(|line| line.by_thread(did.tid) && line.result() == did.result()));
+    }
+    assert!(!bpffs.folder().exists(), "left behind");
+}
+
+#[test]
+fn unpin_takes_out_what_a_dead_daemon_left() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let daemon = Program::start(&mut bpffs.daemon(&[])).ready();
+    let unpin = || finish(Command::new(binary()).arg("unpin").arg("--pin").arg(bpffs.folder()));
+    unpin().refused(9, &["another daemon"]);
+    let programs = common::loaded_programs(daemon.pid());
+    kill(&daemon);
+    const CALLS: i32 = 100;
+    sys::private_ipc(|| (1..=CALLS).for_each(|key| _ = sys::msgget_only(key, 0)));
+    assert!(programs.iter().all(|program| sys::bpf_program_exists(*program)), "they are to outlive the daemon");
+    let report = unpin();
+    assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
+    let [message] = report.stderr.as_slice() else { panic!("{:#?}", report.stderr) };
+    let lost: i32 = message.rsplit_once(' ').unwrap().1.parse().unwrap();
+    assert!(lost >= CALLS, "{message}");
+    common::await_unloaded(&programs);
+    assert!(!bpffs.folder().exists(), "left behind");
+    assert!(unpin().stderr[0].contains("nothing is pinned"));
+}
+
+/// A stop that cannot bring its lines out leaves them for the next daemon.
+#[test]
+fn what_the_output_did_not_take_the_next_one_tells() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let (daemon, unread) = Program::start_unread(&mut bpffs.daemon(&[]));
+    let daemon = daemon.ready();
+    const CALLS: i32 = 2_000; // more than any pipe holds
+    let tid = sys::private_ipc(|| {
+        (1..=CALLS).for_each(|key| _ = sys::msgget_only(key, 0));
+        sys::thread_id()
+    });
+    let report = daemon.stop();
+    assert_eq!(report.status.code(), Some(8), "{:#?}", report.stderr);
+    let mut text = Vec::new();
+    let pipe: std::os::fd::OwnedFd = unread.into();
+    std::io::Read::read_to_end(&mut fs::File::from(pipe), &mut text).unwrap();
+    let told = String::from_utf8(text).unwrap();
+    let mut lines = common::lines_of(told.rsplit_once('\n').unwrap().0);
+
+    let report = Program::start(&mut bpffs.daemon(&[])).ready().stop();
+    lines.extend(report.balanced());
+    assert!(report.start()["inheritedSince"].is_u64(), "{}", report.start());
+    all_told(&lines, tid, CALLS);
+    assert!(!bpffs.folder().exists(), "left behind");
+}
+
+#[test]
+fn pins_of_another_version_are_counted_and_removed() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let daemon = Program::start(&mut bpffs.daemon(&[])).ready();
+    kill(&daemon);
+    const CALLS: u64 = 50;
+    sys::private_ipc(|| (1..=CALLS).for_each(|key| _ = sys::msgget_only(key as i32, 0)));
+    let set = bpffs.sets().remove(0);
+    // The version is the first word.
+    sys::change_bpf_element(&set.join("STATE"), |state| state[..4].copy_from_slice(&1_u32.to_ne_bytes()));
+    let report = Program::start(&mut bpffs.daemon(&[])).ready().stop();
+    report.balanced();
+    let abandoned = report.balance()["abandoned"];
+    assert!(abandoned >= CALLS, "{:#?}", report.stderr);
+    let losses = report.health("loss");
+    let [loss] = losses.as_slice() else { panic!("{losses:?}") };
+    assert_eq!((&loss["reason"], loss["count"].as_u64()), (&"abi_changed".into(), Some(abandoned)));
+    assert!(!bpffs.folder().exists(), "left behind");
+}
+
+#[test]
+fn a_folder_elsewhere_is_refused() {
+    live!(60);
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(binary());
+    command.args(["run", "--pin"]).arg(dir.path().join("pins"));
+    finish(&mut command).refused(9, &["not on a BPF file system", "--no-pin"]);
+    assert_eq!(finish(command.arg("--no-pin")).status.code(), Some(2));
+}
