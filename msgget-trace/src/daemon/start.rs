@@ -139,7 +139,7 @@ impl Daemon {
     fn new(source: Source, config: &Config, reader: Reader, owners: Rc<Owners>) -> Result<Self, Failure> {
         let rung = source.rung();
         let json = Json { run: Uuid::now_v7(), host: Host::read(), clock: Clock::new(), rung };
-        let images = Images::new(config.redactor.clone());
+        let images = Images::new(config.redactor.clone(), config.command_lines);
         let enricher = Enricher::new(reader.pid_ns == INITIAL_PID_NS);
         Ok(Self {
             config: config.clone(),

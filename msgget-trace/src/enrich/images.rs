@@ -18,17 +18,20 @@ const CAPACITY: NonZeroUsize = NonZeroUsize::new(2 * msgget_trace_ebpf::IMAGES a
 pub struct Images {
     latest: LruCache<u32, Arc<Image>>,
     redactor: Redactor,
+    command_lines: bool,
 }
 
 impl Images {
-    /// Nothing is known yet. What `redactor` forbids is not even remembered.
+    /// Nothing is known yet. What `redactor` forbids is not even remembered, nor are any command lines unless they are
+    /// wanted: programs that a daemon with other options has left may still send them.
     #[must_use]
-    pub fn new(redactor: Redactor) -> Self {
-        Self { latest: LruCache::new(CAPACITY), redactor }
+    pub fn new(redactor: Redactor, command_lines: bool) -> Self {
+        Self { latest: LruCache::new(CAPACITY), redactor, command_lines }
     }
 
     /// Takes note of an image.
     pub fn remember(&mut self, mut image: Image) {
+        image.arguments.take_if(|_| !self.command_lines);
         // As somebody's parent it is announced without a command line; what is known already stays.
         if image.arguments.is_none()
             && let Some(known) = self.find(image.id)
@@ -77,7 +80,7 @@ mod tests {
     #[test]
     fn secrets_are_not_even_remembered() {
         let redactor = Redactor::new(&["--password=(?<secret>.*)".to_owned()]).unwrap();
-        let mut images = Images::new(redactor);
+        let mut images = Images::new(redactor, true);
         images.remember(named(3, Some(b"tool\0--password=hunter2\0\0")));
         let image = attached(&mut images, 3).unwrap();
         let arguments: Vec<_> = image.arguments().into_iter().flatten().collect();
@@ -86,8 +89,15 @@ mod tests {
     }
 
     #[test]
+    fn command_lines_that_nobody_wants_are_not_remembered() {
+        let mut images = Images::new(Redactor::default(), false);
+        images.remember(named(3, Some(b"a\0")));
+        assert_eq!(attached(&mut images, 3).unwrap().arguments, None);
+    }
+
+    #[test]
     fn a_call_gets_the_image_it_was_made_by() {
-        let mut images = Images::new(Redactor::default());
+        let mut images = Images::new(Redactor::default(), true);
         images.remember(named(3, None));
         assert_eq!(attached(&mut images, 3).unwrap().path.as_deref(), Some(&b"/3"[..]));
         assert_eq!(attached(&mut images, 4), None);
@@ -98,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_command_line_is_not_forgotten() {
-        let mut images = Images::new(Redactor::default());
+        let mut images = Images::new(Redactor::default(), true);
         images.remember(named(3, Some(b"a\0")));
         images.remember(named(3, None));
         assert_eq!(attached(&mut images, 3).unwrap().arguments.as_deref(), Some(&b"a\0"[..]));
@@ -108,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_first() {
-        let mut images = Images::new(Redactor::default());
+        let mut images = Images::new(Redactor::default(), true);
         images.remember(named(3, None));
         for pid in 100_000..100_000 + CAPACITY.get() as u32 {
             images.remember(Image { id: ImageId { pid, ..image().id }, ..image() });
