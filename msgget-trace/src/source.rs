@@ -11,11 +11,12 @@ use msgget_trace_ebpf::Counters;
 use uuid::Uuid;
 
 use crate::{
+    attribution::{Attribution, Look},
     config::Config,
     decide::{Decider, Progress},
     enrich::{Clock, Images},
     event::{
-        BootTime, Event, Rung,
+        Aggregate, BootTime, Counts, Event, Rung,
         decode::{Decoded, Decoder},
     },
     failure::Failure,
@@ -46,13 +47,14 @@ pub struct Source {
     in_flight: InFlight,
     decoder: Decoder,
     decider: Decider,
+    attribution: Attribution,
     /// The events that this source tells of: those that returned within.
     told: Range<BootTime>,
     /// By thread, when the call returned that the former source told of last.
     former: HashMap<u32, BootTime>,
     /// What had been skipped when it handed over.
     skipped: Option<Skipped>,
-    /// Records that the ring had no room for, as far as the decider has been told.
+    /// Calls that decide would have needed and that were not sent, as far as it has been told.
     lost: u64,
     /// Records whose room in the ring was given back.
     done: u64,
@@ -83,6 +85,7 @@ impl Source {
             ring_bytes: config.ring_bytes,
             log: config.kernel_log,
             command_lines: config.command_lines,
+            budgets: config.budgets,
             self_pid: me.pid,
             self_pid_ns: me.pid_ns,
             canary_key: me.canary_key,
@@ -99,9 +102,9 @@ impl Source {
         let decider = Decider::new(kernel::require::id_index_bits());
         let never = BootTime(u64::MAX);
         let told = never..never;
-        let former = HashMap::new();
+        let (attribution, former) = (Attribution::default(), HashMap::new());
         let (skipped, lost, done, published) = (None, 0, 0, 0);
-        let source = Self { kernel, ring, in_flight, decoder, decider, told, former, skipped, lost, done, published };
+        let source = Self { kernel, ring, in_flight, decoder, decider, attribution, told, former, skipped, lost, done, published };
         Ok((source, logger))
     }
 
@@ -166,6 +169,25 @@ impl Source {
         Ok(self.counters()?.iter().fold(Counters::default(), Counters::plus))
     }
 
+    /// The calls that were counted instead of sent since the last time, each once. While two sources are attached, both count
+    /// what is past a budget: for that moment, which is some milliseconds, it is told of twice.
+    ///
+    /// # Errors
+    /// As [`Self::counters`].
+    pub fn aggregates(&mut self) -> Result<Vec<Aggregate>, Failure> {
+        let total = Counts(self.total()?.aggregated);
+        if !self.attribution.due(&total) {
+            return Ok(Vec::new());
+        }
+        let accounts = self.kernel.accounts()?;
+        let Look { aggregates, quiet } =
+            self.attribution.look(&total, &accounts, &self.kernel.offsets, Clock::boot_now());
+        for key in quiet {
+            self.kernel.close_account(key)?;
+        }
+        Ok(aggregates)
+    }
+
     /// Runs of the programs that the kernel skipped.
     #[must_use]
     pub fn skipped(&self) -> Skipped {
@@ -198,7 +220,8 @@ impl Source {
         // First who is in flight, then what was lost, then which records there are: whoever is not in flight any more is
         // among these or those.
         let since = if self.decider.undecided() { self.in_flight.since(now) } else { BootTime(0) };
-        let lost = self.total()?.lost_ring_full;
+        let total = self.total()?;
+        let lost = total.lost_ring_full + total.creators_unsent;
         if std::mem::replace(&mut self.lost, lost) != lost {
             self.decider.lost(Clock::boot_now());
         }

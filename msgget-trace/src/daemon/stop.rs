@@ -60,7 +60,7 @@ impl Daemon {
                 Err(_) if self.sink.total() > before.1 => {}
                 Err(_) => return Err(self.failed(late())),
             }
-            if self.next.is_none() && self.source.exhausted()? {
+            if self.next.is_none() && self.source.exhausted()? && !self.aggregate()? {
                 return Ok(());
             }
             // Nothing new comes, so as long as something moves this ends.

@@ -75,6 +75,7 @@ impl Daemon {
         }
         self.watch.looked = now;
         self.count()?;
+        self.aggregate()?;
         self.report_losses()?;
         self.heed_misses()?;
         self.await_canary()?;
@@ -208,6 +209,7 @@ impl Daemon {
             return Ok(());
         }
         self.count()?;
+        self.aggregate()?;
         self.report_losses()?;
         if let Some(next) = self.next.take() {
             let former = std::mem::replace(&mut self.source, next);

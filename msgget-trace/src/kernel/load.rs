@@ -10,11 +10,17 @@ use aya::{
     maps::{Map, MapData, PerCpuArray},
 };
 use aya_log::EbpfLogger;
-use msgget_trace_ebpf::{Config, Counters, MEMBERS, Offsets};
+use msgget_trace_ebpf::{Account, AccountKey, Config, Counters, MEMBERS, Offsets};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{attach::Links, in_flight::InFlight, offsets, ring::Ring};
-use crate::{cli::KernelLog, config::Scope, event::Rung, failure::Failure, readiness::watch};
+use super::{accounts::Accounts, attach::Links, in_flight::InFlight, offsets, ring::Ring};
+use crate::{
+    cli::KernelLog,
+    config::{Budgets, Scope},
+    event::Rung,
+    failure::Failure,
+    readiness::watch,
+};
 
 /// The kernel program, as build.rs made it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/msgget-trace-ebpf"));
@@ -22,7 +28,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ms
 /// A type of the ABI, in a wrapper of ours: the rules of coherence let nobody else declare it plain data for aya.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Abi<T>(T);
+pub(super) struct Abi<T>(pub(super) T);
 
 // SAFETY: `repr(C)`, integers only, no padding.
 unsafe impl aya::Pod for Abi<Offsets> {}
@@ -30,6 +36,10 @@ unsafe impl aya::Pod for Abi<Offsets> {}
 unsafe impl aya::Pod for Abi<Config> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Abi<Counters> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Abi<Account> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Abi<AccountKey> {}
 
 /// What the kernel program is told.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +54,8 @@ pub struct Settings {
     pub log: KernelLog,
     /// Whether the command lines of callers are read.
     pub command_lines: bool,
+    /// How much a caller may send.
+    pub budgets: Budgets,
     /// The daemon's process id in its own pid namespace.
     pub self_pid: u32,
     /// Inode number of that namespace.
@@ -78,6 +90,7 @@ pub struct Kernel {
     rung: Rung,
     scope: Scope,
     counters: PerCpuArray<MapData, Abi<Counters>>,
+    accounts: Accounts,
     /// Which members this kernel has.
     pub offsets: Offsets,
 }
@@ -112,7 +125,9 @@ impl Kernel {
         let in_flight = InFlight::new(slots.fd().as_fd()).map_err(Failure::internal("mapping the slots"))?;
         let counters =
             PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(|error| refused("the counters", &error))?;
-        Ok((Self { links: None, ebpf, rung: settings.rung, scope: settings.scope, counters, offsets }, ring, in_flight))
+        let accounts = Accounts::new(&mut ebpf)?;
+        let (rung, scope) = (settings.rung, settings.scope);
+        Ok((Self { links: None, ebpf, rung, scope, counters, accounts, offsets }, ring, in_flight))
     }
 
     fn open(settings: &Settings, offsets: Offsets, read_kernel: bool) -> Result<Ebpf, Failure> {
@@ -124,6 +139,10 @@ impl Kernel {
             wake_bytes: settings.ring_bytes / 8,
             read_kernel: u32::from(read_kernel),
             command_lines: u32::from(settings.command_lines),
+            process_interval_ns: Budgets::interval_ns(settings.budgets.process),
+            owner_interval_ns: Budgets::interval_ns(settings.budgets.owner),
+            burst: settings.budgets.burst,
+            id_index_bits: super::require::id_index_bits(),
         });
         // aya-log's levels; at 0 the verifier removes the code.
         let level: u8 = match settings.log {
@@ -164,6 +183,22 @@ impl Kernel {
     pub fn counters(&self) -> Result<Vec<Counters>, Failure> {
         let cpus = self.counters.get(&0, 0).map_err(|error| refused("reading the counters", &error))?;
         Ok(cpus.iter().map(|Abi(cpu)| *cpu).collect())
+    }
+
+    /// The accounts that were past their budget of late.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] when their tables cannot be read.
+    pub fn accounts(&mut self) -> Result<Vec<(AccountKey, Account)>, Failure> {
+        self.accounts.read()
+    }
+
+    /// Closes an account.
+    ///
+    /// # Errors
+    /// As [`Self::accounts`].
+    pub fn close_account(&mut self, key: AccountKey) -> Result<(), Failure> {
+        self.accounts.close(key)
     }
 
     /// Runs of our programs that the kernel skipped so far.
@@ -216,7 +251,7 @@ impl KernelLogger {
     }
 }
 
-fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, Failure> {
+pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, Failure> {
     ebpf.take_map(name).ok_or_else(|| unexpected("a map is missing from the kernel program"))
 }
 
