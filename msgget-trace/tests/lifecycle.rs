@@ -82,7 +82,7 @@ fn an_endless_flood_into_a_file_can_be_stopped() {
     live!(60, floods);
     let dir = tempfile::tempdir().unwrap();
     let lines = dir.path().join("lines");
-    let mut command = msgget_trace(["run", "--output", lines.to_str().unwrap()]);
+    let mut command = msgget_trace(["run", "--no-budget", "--output", lines.to_str().unwrap()]);
     let daemon = Program::start(&mut command).ready();
     let ended = AtomicBool::new(false);
     let report = thread::scope(|scope| {
