@@ -104,7 +104,20 @@ impl Source {
         let told = never..never;
         let (attribution, former) = (Attribution::default(), HashMap::new());
         let (skipped, lost, done, published) = (None, 0, 0, 0);
-        let source = Self { kernel, ring, in_flight, decoder, decider, attribution, told, former, skipped, lost, done, published };
+        let source = Self {
+            kernel,
+            ring,
+            in_flight,
+            decoder,
+            decider,
+            attribution,
+            told,
+            former,
+            skipped,
+            lost,
+            done,
+            published,
+        };
         Ok((source, logger))
     }
 

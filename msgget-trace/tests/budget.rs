@@ -97,7 +97,8 @@ fn judge(report: &Report, output: &std::path::Path, cgroup: u64, victims: i32) -
     assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
     assert_eq!(report.balance()["lost"], 0, "{:#?}", report.stderr);
     let mut fate = Fate::default();
-    let (mut calls, mut controls, mut findings, mut aggregates, mut counted, mut unattributed, mut next) = (0, 0, 0, 0, 0, 0, VICTIMS);
+    let (mut calls, mut controls, mut findings, mut aggregates, mut counted, mut unattributed, mut next) =
+        (0, 0, 0, 0, 0, 0, VICTIMS);
     for (line, sequence) in BufReader::new(File::open(output).unwrap()).lines().map(Result::unwrap).zip(1..) {
         assert_eq!(number(&line, "\"sequence\":"), Some(sequence), "a gap: {line}");
         if common::is_health(&line) {
