@@ -147,11 +147,8 @@ fn process(pid: u32, start: u64, now: u64) -> Option<*mut Account> {
         // That of a process that had this id before.
         flags = BPF_ANY;
     }
-    let new = blank()?;
-    new.start_ns = start;
-    new.opened_ns = now;
     // Should another thread have been first, its account is as good.
-    let _ = PROCESSES.insert(pid, &*new, flags.into());
+    let _ = PROCESSES.insert(pid, blank(start, now)?, flags.into());
     PROCESSES.get_ptr_mut(pid)
 }
 
@@ -161,10 +158,7 @@ fn owner(key: &AccountKey, now: u64) -> Option<*mut Account> {
     if let Some(account) = OWNERS.get_ptr_mut(key) {
         return Some(account);
     }
-    let new = blank()?;
-    new.start_ns = 0;
-    new.opened_ns = now;
-    let _ = OWNERS.insert(key, &*new, BPF_NOEXIST.into());
+    let _ = OWNERS.insert(key, blank(0, now)?, BPF_NOEXIST.into());
     OWNERS.get_ptr_mut(key)
 }
 

@@ -71,11 +71,14 @@ pub(crate) static LISTED: HashMap<AccountKey, u32> = HashMap::with_max_entries(L
 #[map]
 static BLANK: PerCpuArray<Account> = PerCpuArray::with_max_entries(1, 0);
 
-/// This CPU's [`BLANK`]; see [`scratch`].
+/// A new account on this CPU, for a process that was started at `start_ns`; see [`scratch`].
 #[inline(always)]
-pub(crate) fn blank<'a>() -> Option<&'a mut Account> {
+pub(crate) fn blank<'a>(start_ns: u64, opened_ns: u64) -> Option<&'a Account> {
     // SAFETY: as there.
-    BLANK.get_ptr_mut(0).map(|account| unsafe { &mut *account })
+    let account = BLANK.get_ptr_mut(0).map(|account| unsafe { &mut *account })?;
+    account.start_ns = start_ns;
+    account.opened_ns = opened_ns;
+    Some(account)
 }
 
 /// Where this CPU's next record is put together: the stack has no room for it.
