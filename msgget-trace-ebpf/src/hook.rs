@@ -9,9 +9,10 @@ mod tracepoint;
 
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_ktime_get_boot_ns};
 use aya_log_ebpf::{debug, warn};
-use msgget_trace_ebpf::{Call, EVICTED, NOT_EXECUTED, PAIRED, Position};
+use msgget_trace_ebpf::{Call, EVICTED, FACT_NONE, NOT_EXECUTED, PAIRED, Position};
 
 use crate::{
+    budget::{Returned, admits},
     door::Door,
     image::announce,
     maps::{self, CALLS, MEMBERS, scratch},
@@ -21,8 +22,8 @@ use crate::{
 };
 
 /// `IPC_CREAT` and `IPC_EXCL`, include/uapi/linux/ipc.h.
-const IPC_CREAT: i32 = 0o1000;
-const IPC_EXCL: i32 = 0o2000;
+pub(crate) const IPC_CREAT: i32 = 0o1000;
+pub(crate) const IPC_EXCL: i32 = 0o2000;
 
 /// The boot clock, ns.
 #[inline(always)]
@@ -83,7 +84,8 @@ fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
     let now = now();
     let tid = task.tid();
     let pairing = slot::exit(tid, now);
-    if wanted || ret >= 0 {
+    let returned = Returned { door, pairing: &pairing, fact: FACT_NONE, after, ret, now, witness: !wanted };
+    if (wanted || ret >= 0) && admits(task, &returned) {
         let Some(call) = scratch(CALLS) else { return };
         task.describe(call, door, &pairing, now, ret);
         call.witness = u32::from(!wanted);

@@ -5,12 +5,17 @@
 //! Both compilers check the layout below; a change to it is a change of [`ABI_VERSION`].
 #![no_std]
 
+mod account;
 mod context;
 mod offsets;
 mod state;
 
 use core::mem::{offset_of, size_of};
 
+pub use account::{
+    ACCOUNT_OWNER, ACCOUNT_PROCESS, Account, AccountKey, COUNT_AMBIGUOUS, COUNT_CREATED, COUNT_FAILED,
+    COUNT_NOT_EXECUTED, COUNT_OPENED, COUNT_UNPAIRED, COUNTS, LISTED, OWNERS, PROCESSES, SAMPLES, TELLING,
+};
 pub use context::{ARGUMENTS_LEN, CUT, Context, IMAGES, KIND_CONTEXT, PATH_LEN, UNREAD};
 pub use offsets::Offsets;
 pub use state::{Mark, Reader, State};
@@ -299,8 +304,8 @@ pub struct Fact {
     pub mode: u32,
 }
 
-/// What happened in the kernel, per CPU; user space adds the CPUs up. `seen == submitted + lost_ring_full` and
-/// `controls_seen == controls_submitted + controls_lost` always.
+/// What happened in the kernel, per CPU; user space adds the CPUs up. `seen` is `submitted`, `lost_ring_full` and all of
+/// `aggregated`, and `controls_seen == controls_submitted + controls_lost`, always.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -332,6 +337,10 @@ pub struct Counters {
     pub controls_submitted: u64,
     /// Their records that the ring had no room for.
     pub controls_lost: u64,
+    /// Calls past a budget, by outcome: counted here and nowhere else for certain.
+    pub aggregated: [u64; COUNTS],
+    /// Of calls past a budget, wanted or not, those that may have created a queue that others opened by its key.
+    pub creators_unsent: u64,
 }
 
 impl Counters {
@@ -353,6 +362,8 @@ impl Counters {
             controls_seen: self.controls_seen + other.controls_seen,
             controls_submitted: self.controls_submitted + other.controls_submitted,
             controls_lost: self.controls_lost + other.controls_lost,
+            aggregated: sum(&self.aggregated, &other.aggregated),
+            creators_unsent: self.creators_unsent + other.creators_unsent,
         }
     }
 
@@ -374,8 +385,39 @@ impl Counters {
             controls_seen: self.controls_seen.saturating_sub(earlier.controls_seen),
             controls_submitted: self.controls_submitted.saturating_sub(earlier.controls_submitted),
             controls_lost: self.controls_lost.saturating_sub(earlier.controls_lost),
+            aggregated: difference(&self.aggregated, &earlier.aggregated),
+            creators_unsent: self.creators_unsent.saturating_sub(earlier.creators_unsent),
         }
     }
+
+    /// Calls past a budget, whatever their outcome.
+    #[must_use]
+    pub const fn aggregated_calls(&self) -> u64 {
+        let (mut calls, mut nth) = (0, 0);
+        while nth < COUNTS {
+            calls += self.aggregated[nth];
+            nth += 1;
+        }
+        calls
+    }
+}
+
+const fn sum(one: &[u64; COUNTS], other: &[u64; COUNTS]) -> [u64; COUNTS] {
+    let (mut sum, mut nth) = (*one, 0);
+    while nth < COUNTS {
+        sum[nth] += other[nth];
+        nth += 1;
+    }
+    sum
+}
+
+const fn difference(one: &[u64; COUNTS], other: &[u64; COUNTS]) -> [u64; COUNTS] {
+    let (mut difference, mut nth) = (*one, 0);
+    while nth < COUNTS {
+        difference[nth] = difference[nth].saturating_sub(other[nth]);
+        nth += 1;
+    }
+    difference
 }
 
 /// Set by user space before the program is loaded and frozen then: the verifier removes what is switched off.
@@ -390,4 +432,12 @@ pub struct Config {
     pub read_kernel: u32,
     /// 1: the command lines of callers are read.
     pub command_lines: u32,
+    /// From one call of a process to the next within its budget, ns; 0: no such budget.
+    pub process_interval_ns: u32,
+    /// The same of an owner, which is an effective user id in a cgroup.
+    pub owner_interval_ns: u32,
+    /// Calls that either may be ahead of its budget.
+    pub burst: u32,
+    /// Bits of a queue id that are its index: 15, or 24 with `ipcmni_extend` (ipc/util.h).
+    pub id_index_bits: u32,
 }

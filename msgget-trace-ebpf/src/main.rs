@@ -2,7 +2,7 @@
 //! [`Context`](msgget_trace_ebpf::Context) records of who makes them, leave through [`maps::RECORDS`], and what happened on the way is counted in [`maps::COUNTERS`].
 //!
 //! ```text
-//! hook ─► door, slot, task ─► image ─► submit ─► ring
+//! hook ─► door, slot, task ─► budget ─► image ─► submit ─► ring
 //! ```
 #![no_std]
 #![no_main]
@@ -10,6 +10,7 @@
 #![feature(core_intrinsics)]
 #![allow(internal_features, reason = "core has no stable atomics for a target without compare-and-swap; see slot.rs")]
 
+mod budget;
 mod door;
 mod hook;
 mod image;

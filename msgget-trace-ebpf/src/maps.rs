@@ -8,8 +8,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use msgget_trace_ebpf::{
-    Call, Config, Context, Counters, FACTS as FACT_COUNT, Fact, IMAGES as IMAGE_COUNT, MEMBERS as MEMBER_COUNT,
-    Offsets, RING_BYTES, Reader, SLOTS as SLOT_COUNT, Slot, State,
+    Account, AccountKey, Call, Config, Context, Counters, FACTS as FACT_COUNT, Fact, IMAGES as IMAGE_COUNT,
+    LISTED as LISTED_COUNT, MEMBERS as MEMBER_COUNT, OWNERS as OWNER_COUNT, Offsets, PROCESSES as PROCESS_COUNT,
+    RING_BYTES, Reader, SLOTS as SLOT_COUNT, Slot, State,
 };
 
 use crate::image::Announced;
@@ -20,8 +21,16 @@ pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::NONE);
 
 /// What to trace.
 #[unsafe(no_mangle)]
-pub(crate) static CONFIG: Global<Config> =
-    Global::new(Config { follow: 0, wake_bytes: 0, read_kernel: 0, command_lines: 0 });
+pub(crate) static CONFIG: Global<Config> = Global::new(Config {
+    follow: 0,
+    wake_bytes: 0,
+    read_kernel: 0,
+    command_lines: 0,
+    process_interval_ns: 0,
+    owner_interval_ns: 0,
+    burst: 0,
+    id_index_bits: 0,
+});
 
 /// Records on their way to user space.
 #[map]
@@ -55,6 +64,32 @@ pub(crate) static FACTS: HashMap<u32, Fact> = HashMap::with_max_entries(FACT_COU
 /// Processes `exec` follows, by process id.
 #[map]
 pub(crate) static MEMBERS: HashMap<u32, u8> = HashMap::with_max_entries(MEMBER_COUNT, 0);
+
+/// Accounts of processes, by process id.
+#[map]
+pub(crate) static PROCESSES: LruHashMap<u32, Account> = LruHashMap::with_max_entries(PROCESS_COUNT, 0);
+
+/// Accounts of owners.
+#[map]
+pub(crate) static OWNERS: LruHashMap<AccountKey, Account> = LruHashMap::with_max_entries(OWNER_COUNT, 0);
+
+/// Accounts past their budget of late, for user space to find; it also strikes them off again.
+#[map]
+pub(crate) static LISTED: HashMap<AccountKey, u32> = HashMap::with_max_entries(LISTED_COUNT, 0);
+
+/// What an account begins with: zeros, but for who and when, written just before it is copied.
+#[map]
+static BLANK: PerCpuArray<Account> = PerCpuArray::with_max_entries(1, 0);
+
+/// A new account on this CPU, for a process that was started at `start_ns`; see [`scratch`].
+#[inline(always)]
+pub(crate) fn blank<'a>(start_ns: u64, opened_ns: u64) -> Option<&'a Account> {
+    // SAFETY: as there.
+    let account = BLANK.get_ptr_mut(0).map(|account| unsafe { &mut *account })?;
+    account.start_ns = start_ns;
+    account.opened_ns = opened_ns;
+    Some(account)
+}
 
 /// Where this CPU's next record is put together: the stack has no room for it.
 #[map]

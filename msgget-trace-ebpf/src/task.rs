@@ -203,6 +203,41 @@ impl Task {
         own.pid_ns == reader.pid_ns && own.pid == reader.pid
     }
 
+    /// True for the daemon, and for a child of it, such as the one that makes the canary call by `int 0x80`.
+    #[inline(always)]
+    pub(crate) fn of_daemon(self) -> bool {
+        let (own, reader) = (self.namespaced(self.parent()), maps::reader());
+        own.pid_ns == reader.pid_ns && (own.pid == reader.pid || own.ppid == reader.pid)
+    }
+
+    /// When its process was started (boot clock, ns).
+    #[inline(always)]
+    pub(crate) fn process_start(self) -> u64 {
+        // SAFETY: a u64.
+        unsafe { self.process().0.get(at!(task_start_boottime)) }
+    }
+
+    /// Effective user id.
+    #[inline(always)]
+    pub(crate) fn euid(self) -> u32 {
+        // SAFETY: a pointer, then the u32 inside a kuid_t.
+        unsafe { self.0.follow(at!(task_cred)).get(at!(cred_euid)) }
+    }
+
+    /// Inode number of its IPC namespace.
+    #[inline(always)]
+    pub(crate) fn ipc_ns(self) -> u32 {
+        // SAFETY: two pointers, then an unsigned int.
+        unsafe { self.0.follow(at!(task_nsproxy)).get_via(at!(nsproxy_ipc), at!(ipc_inum)) }
+    }
+
+    /// Command name.
+    #[inline(always)]
+    pub(crate) fn comm(self) -> [u8; 16] {
+        // SAFETY: an array of 16 bytes.
+        unsafe { self.0.get_bytes(at!(task_comm)) }
+    }
+
     /// Where the task lies.
     #[inline(always)]
     pub(crate) fn pointer(self) -> *const u8 {

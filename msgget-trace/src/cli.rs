@@ -106,9 +106,29 @@ pub struct Options {
     /// Seconds from one heartbeat record to the next; with each, a call of the daemon's own proves that it still sees.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub heartbeat: u32,
+    /// How much a caller may send.
+    #[command(flatten)]
+    pub budgets: BudgetOptions,
     /// Show diagnostics of the kernel program on standard error.
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = KernelLog::Off)]
     pub kernel_log: KernelLog,
+}
+
+/// Past its budget a caller's calls are counted by outcome, in aggregate lines, instead of printed one by one.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct BudgetOptions {
+    /// Calls a second that a process may have printed one by one; 0: as many as it makes.
+    #[arg(long, value_name = "RATE", default_value_t = 25_000)]
+    pub budget_process: u32,
+    /// The same of all processes with one effective user id in one cgroup.
+    #[arg(long, value_name = "RATE", default_value_t = 50_000)]
+    pub budget_owner: u32,
+    /// Calls that either may make at once, after a pause.
+    #[arg(long, value_name = "CALLS", default_value_t = 5_000)]
+    pub budget_burst: u32,
+    /// Print all calls one by one: whoever calls fast enough takes the ring away from the others.
+    #[arg(long, conflicts_with_all = ["budget_process", "budget_owner", "budget_burst"])]
+    pub no_budget: bool,
 }
 
 /// Which hooks, in the user's words.

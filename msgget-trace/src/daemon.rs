@@ -4,6 +4,7 @@
 //! One task drives everything, batch by batch: what is read out of the ring is decoded, decided, judged, encoded and
 //! written before its room in the ring is given back, so the only queue between kernel and output is the ring itself.
 
+mod aggregate;
 mod start;
 mod stop;
 mod watch;

@@ -52,6 +52,16 @@ impl Enricher {
         self.users.refresh();
     }
 
+    /// Path of a cgroup by its id.
+    pub fn cgroup(&mut self, id: u64) -> cgroup::Answer {
+        self.places.cgroup(id)
+    }
+
+    /// Name of a user by its id.
+    pub fn user(&mut self, id: u32) -> Option<&[u8]> {
+        self.users.user(id)
+    }
+
     /// What else is known about `caller`.
     pub fn who(&mut self, caller: &Caller) -> Who<'_> {
         let place = self.places.of(caller);

@@ -1,5 +1,6 @@
 //! What travels through the pipeline: the types of a call, and of what becomes of a queue. Imports nothing of ours but the ABI.
 
+mod aggregate;
 mod caller;
 mod control;
 pub mod decode;
@@ -13,6 +14,7 @@ pub(crate) mod sample;
 
 use std::fmt;
 
+pub use aggregate::{Aggregate, Attributed, Counts, Payer};
 pub use caller::{Caller, Ids, before_nul};
 pub use control::{Command, Control};
 pub use errno::Errno;

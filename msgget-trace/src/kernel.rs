@@ -1,6 +1,7 @@
 //! Everything that touches the kernel: settings go in, a ring of records and counters come out. Only this module names
 //! aya.
 
+mod accounts;
 mod attach;
 pub mod btf;
 pub mod in_flight;

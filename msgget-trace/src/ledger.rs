@@ -34,6 +34,7 @@ impl Ledger {
         vec![
             ("seen", kernel.seen),
             ("submitted", kernel.submitted),
+            ("aggregated", kernel.aggregated_calls()),
             ("lost", kernel.lost_ring_full),
             ("skipped", skipped.calls),
             ("halves_skipped", skipped.halves),
@@ -46,6 +47,8 @@ impl Ledger {
             ("delivered", user.calls),
             ("findings", user.findings),
             ("health", user.health),
+            ("aggregates", user.aggregates),
+            ("unattributed", user.unattributed),
             ("ambiguous", user.ambiguous),
             ("unpaired", user.unpaired),
             ("not_executed", user.not_executed),
@@ -70,7 +73,12 @@ impl Ledger {
             user.calls + user.controls + user.canaries + user.early + user.witnesses + user.contexts + user.rejected;
         let controls = kernel.controls_submitted + kernel.controls_lost;
         [
-            ("seen = submitted + lost", kernel.seen, kernel.submitted + kernel.lost_ring_full),
+            (
+                "seen = submitted + aggregated + lost",
+                kernel.seen,
+                kernel.submitted + kernel.aggregated_calls() + kernel.lost_ring_full,
+            ),
+            ("aggregated = attributed + unattributed", kernel.aggregated_calls(), user.attributed + user.unattributed),
             ("controls_seen = controls_submitted + controls_lost", kernel.controls_seen, controls),
             ("submitted + controls_submitted + contexts_submitted = read", self.submitted(), user.read),
             ("read = delivered + controls + canaries + early + witnesses + contexts + rejected", user.read, accounted),
@@ -98,13 +106,14 @@ mod tests {
 
     fn balanced() -> Ledger {
         let kernel = Counters {
-            seen: 11,
+            seen: 18,
             submitted: 10,
             lost_ring_full: 1,
             contexts_submitted: 2,
             controls_seen: 7,
             controls_submitted: 5,
             controls_lost: 2,
+            aggregated: [1, 0, 6, 0, 0, 0, 0, 0],
             ..Counters::default()
         };
         let user = Tally {
@@ -117,6 +126,8 @@ mod tests {
             findings: 3,
             contexts: 2,
             witnesses: 1,
+            attributed: 5,
+            unattributed: 2,
             ..Tally::default()
         };
         Ledger { kernel, skipped: Skipped::default(), abandoned: 0, user }
@@ -129,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_counter_that_slips_is_found() {
-        let broken: [fn(&mut Ledger); 15] = [
+        let broken: [fn(&mut Ledger); 18] = [
             |ledger| ledger.kernel.seen += 1,
             |ledger| ledger.kernel.submitted += 1,
             |ledger| ledger.kernel.lost_ring_full += 1,
@@ -138,6 +149,9 @@ mod tests {
             |ledger| ledger.kernel.controls_submitted += 1,
             |ledger| ledger.kernel.controls_lost += 1,
             |ledger| ledger.user.controls += 1,
+            |ledger| ledger.kernel.aggregated[3] += 1,
+            |ledger| ledger.user.attributed += 1,
+            |ledger| ledger.user.unattributed -= 1,
             |ledger| ledger.user.read += 1,
             |ledger| ledger.user.rejected += 1,
             |ledger| ledger.user.canaries += 1,

@@ -11,6 +11,7 @@
 //! [`event`] (with decode), [`decide`], [`detect`], [`enrich`], [`encode`], [`sink`]. [`source`] and [`pipeline`]
 //! are a call's way through them, [`daemon`] their life: start, watch, stop. [`command`] holds what the user can ask for.
 
+pub mod attribution;
 pub mod canary;
 pub mod cli;
 pub mod command;

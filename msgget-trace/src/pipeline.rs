@@ -6,7 +6,7 @@ use crate::{
     detect::Engine,
     encode::Json,
     enrich::{Enricher, Images},
-    event::{Call, Control, Event, Health, Outcome},
+    event::{Aggregate, Call, Control, Event, Health, Outcome},
 };
 
 /// What became of some records.
@@ -32,6 +32,12 @@ pub struct Tally {
     pub findings: u64,
     /// Lines of health records made.
     pub health: u64,
+    /// Lines of aggregates made.
+    pub aggregates: u64,
+    /// Calls in those that say whose.
+    pub attributed: u64,
+    /// Calls in the others.
+    pub unattributed: u64,
     /// Of the calls, those whose entry was not seen.
     pub unpaired: u64,
     /// Of the calls, those that somebody answered in the kernel's place.
@@ -54,6 +60,9 @@ impl Tally {
             controls,
             findings,
             health,
+            aggregates,
+            attributed,
+            unattributed,
             unpaired,
             not_executed,
             ambiguous,
@@ -68,6 +77,9 @@ impl Tally {
         self.controls += controls;
         self.findings += findings;
         self.health += health;
+        self.aggregates += aggregates;
+        self.attributed += attributed;
+        self.unattributed += unattributed;
         self.unpaired += unpaired;
         self.not_executed += not_executed;
         self.ambiguous += ambiguous;
@@ -112,6 +124,19 @@ impl Pipeline {
         self.sequence += 1;
         tally.health += 1;
         self.json.health(health, self.news, self.sequence, out);
+        self.news += 1;
+    }
+
+    /// Appends the line of `aggregate` to `out`.
+    pub fn aggregate(&mut self, aggregate: &Aggregate, out: &mut Vec<u8>, tally: &mut Tally) {
+        self.sequence += 1;
+        tally.aggregates += 1;
+        let attributed = aggregate.attributed.as_ref();
+        let calls = if attributed.is_some() { &mut tally.attributed } else { &mut tally.unattributed };
+        *calls += aggregate.counts.total();
+        let place = attributed.map(|attributed| self.enricher.cgroup(attributed.cgroup_id));
+        let user = attributed.and_then(|attributed| self.enricher.user(attributed.euid?));
+        self.json.aggregate(aggregate, place.as_ref(), user, [self.news, self.sequence], out);
         self.news += 1;
     }
 

@@ -15,11 +15,12 @@ use msgget_trace_ebpf::{Counters, Mark, Reader};
 use uuid::Uuid;
 
 use crate::{
+    attribution::{Attribution, Look},
     config::Config,
     decide::{Decider, Progress},
     enrich::{Clock, Images},
     event::{
-        BootTime, Event, Rung,
+        Aggregate, BootTime, Counts, Event, Rung,
         decode::{Decoded, Decoder},
     },
     failure::Failure,
@@ -34,13 +35,14 @@ pub struct Source {
     handles: Handles,
     decoder: Decoder,
     decider: Decider,
+    attribution: Attribution,
     /// The events that this source tells of: those that returned within.
     told: Range<BootTime>,
     /// By thread, when the call returned that the former source told of last.
     former: HashMap<u32, BootTime>,
     /// What had been skipped when it handed over.
     skipped: Option<Skipped>,
-    /// Records that the ring had no room for, as far as the decider has been told.
+    /// Calls that decide would have needed and that were not sent, as far as it has been told.
     lost: u64,
     /// Records of calls and of controls that have been said to be lost.
     said: (u64, u64),
@@ -119,6 +121,7 @@ impl Source {
         source.base = mark.counters;
         source.accounted = mark.counters;
         source.said = (mark.counters.lost_ring_full, mark.counters.controls_lost);
+        source.attribution = Attribution::resume(&source.kernel.accounts()?);
         source.inherited = Some(BootTime(mark.at_ns));
         source.trusted = true;
         source.unsure = true;
@@ -138,6 +141,7 @@ impl Source {
             handles,
             decoder,
             decider: Decider::new(require::id_index_bits()),
+            attribution: Attribution::default(),
             told,
             former: HashMap::new(),
             skipped: None,
@@ -252,6 +256,25 @@ impl Source {
         Ok(self.counters()?.iter().fold(Counters::default(), Counters::plus))
     }
 
+    /// The calls that were counted instead of sent since the last time, each once. While two sources are attached, both count
+    /// what is past a budget: for that moment, which is some milliseconds, it is told of twice.
+    ///
+    /// # Errors
+    /// As [`Self::counters`].
+    pub fn aggregates(&mut self) -> Result<Vec<Aggregate>, Failure> {
+        let total = Counts(self.total()?.aggregated);
+        if !self.attribution.due(&total) {
+            return Ok(Vec::new());
+        }
+        let accounts = self.kernel.accounts()?;
+        let Look { aggregates, quiet } =
+            self.attribution.look(&total, &accounts, &self.kernel.offsets, Clock::boot_now());
+        for key in quiet {
+            self.kernel.close_account(key)?;
+        }
+        Ok(aggregates)
+    }
+
     /// Runs of the programs that the kernel skipped.
     #[must_use]
     pub fn skipped(&self) -> Skipped {
@@ -286,7 +309,7 @@ impl Source {
         // among these or those.
         let since = if self.decider.undecided() { self.handles.in_flight.since(now) } else { BootTime(0) };
         self.seen = self.raw()?;
-        let lost = self.seen.lost_ring_full;
+        let lost = self.seen.lost_ring_full + self.seen.creators_unsent;
         if std::mem::replace(&mut self.lost, lost) != lost {
             self.decider.lost(Clock::boot_now());
         }
@@ -373,7 +396,11 @@ impl Source {
             controls_lost: self.said.1,
             ..self.seen
         };
-        self.accounted.seen = self.accounted.submitted + self.accounted.lost_ring_full;
+        let mut aggregated = Counts(self.base.aggregated);
+        aggregated.add(&self.attribution.told());
+        self.accounted.aggregated = aggregated.0;
+        self.accounted.seen =
+            self.accounted.submitted + self.accounted.aggregated_calls() + self.accounted.lost_ring_full;
         self.accounted.controls_seen = self.accounted.controls_submitted + self.accounted.controls_lost;
         let (position, at_ns) = (self.published, Clock::boot_now().0);
         self.handles.shared.mark(Mark { position, at_ns, counters: self.accounted });
@@ -449,5 +476,6 @@ const fn settings(rung: Rung, config: &Config) -> Settings {
         ring_bytes: config.ring_bytes,
         log: config.kernel_log,
         command_lines: config.command_lines,
+        budgets: config.budgets,
     }
 }

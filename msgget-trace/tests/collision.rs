@@ -83,7 +83,9 @@ fn colliding_thread_ids_hide_nothing() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let output = file.path().to_str().unwrap();
     // 400,000 records at full speed have to wait for their lines: 70 MB.
-    let daemon = Program::start(&mut msgget_trace(["run", "--ring-size", "134217728", "--output", output])).ready();
+    let daemon =
+        Program::start(&mut msgget_trace(["run", "--no-budget", "--ring-size", "134217728", "--output", output]))
+            .ready();
     let first_keys = [0x1000_0000, 0x2000_0000];
     let children = sys::private_ipc(|| {
         let children = fork_colliding(first_keys);

@@ -82,7 +82,7 @@ fn an_endless_flood_into_a_file_can_be_stopped() {
     live!(60, floods);
     let dir = tempfile::tempdir().unwrap();
     let lines = dir.path().join("lines");
-    let mut command = msgget_trace(["run", "--output", lines.to_str().unwrap()]);
+    let mut command = msgget_trace(["run", "--no-budget", "--output", lines.to_str().unwrap()]);
     let daemon = Program::start(&mut command).ready();
     let ended = AtomicBool::new(false);
     let report = thread::scope(|scope| {
@@ -166,7 +166,7 @@ fn without_privileges() {
 /// `msgget-trace run` in a mount namespace that `change` has prepared.
 fn with_mounts(change: &str) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &format!("set -e\n{change} \"$0\" run \"$@\""), binary()]);
+    command.args(["--mount", "sh", "-c", &format!("set -e\n{change} \"$0\" run --no-pin \"$@\""), binary()]);
     command
 }
 
@@ -206,7 +206,7 @@ fn with_few_capabilities_where_there_is_tracefs() {
 fn on_an_old_kernel() {
     live!(60);
     let mut old = Command::new("setarch");
-    old.args([std::env::consts::ARCH, "--uname-2.6", binary(), "run"]);
+    old.args([std::env::consts::ARCH, "--uname-2.6", binary(), "run", "--no-pin"]);
     finish(&mut old).refused(6, &["2.6", "5.15"]);
 }
 

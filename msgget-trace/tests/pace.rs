@@ -32,7 +32,7 @@ fn paced(first: i32) -> i64 {
 fn a_million_calls_at_20_000_a_second() {
     live!(300, floods);
     let file = tempfile::NamedTempFile::new().unwrap();
-    let daemon = run(&["--output", file.path().to_str().unwrap()]);
+    let daemon = run(&["--no-budget", "--output", file.path().to_str().unwrap()]); // where it falls behind, it catches up in a burst
     // Key 0 is IPC_PRIVATE, so the numbers start at 1.
     let first_keys: Vec<_> = (0..THREADS).map(|n| 1 + n * CALLS).collect();
     let threads: Vec<_> = sys::private_ipc(|| {

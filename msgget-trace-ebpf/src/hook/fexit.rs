@@ -18,6 +18,7 @@ use msgget_trace_ebpf::{
 };
 
 use crate::{
+    budget::{Returned, admits},
     door::{self, Door, registers},
     hook::{control, count_canary, now, wanted},
     image::announce,
@@ -109,23 +110,29 @@ fn ipcget_exit(ctx: FExitContext) -> i32 {
         pairing.how = EVICTED;
         maps::count(|counters| counters.unpaired += 1);
     }
-    let Some(call) = scratch(CALLS) else { return 0 };
-    task.describe(call, &door, &pairing, now, i64::from(ret));
+    let ret = i64::from(ret);
+    let mut fact = Fact::default();
     // SAFETY: only this thread writes its own element.
-    if let Some(fact) = unsafe { FACTS.get(tid) } {
-        let fact = *fact;
-        let _ = FACTS.remove(tid);
+    if let Some(noted) = unsafe { FACTS.get(tid) } {
+        // Of a call that failed it says nothing.
         if ret >= 0 {
-            call.fact = fact.what;
-            call.fact_ns = fact.ns;
-            call.owner = fact.owner;
-            call.queue_mode = fact.mode;
+            fact = *noted;
         }
+        let _ = FACTS.remove(tid);
     }
-    announce(task, call, CALLS);
-    submit(call);
-    slot::leave(tid, &pairing);
-    count_canary(task, call);
+    let (pairing, after) = (&pairing, Position::default());
+    if admits(task, &Returned { door: &door, pairing, fact: fact.what, after, ret, now, witness: false }) {
+        let Some(call) = scratch(CALLS) else { return 0 };
+        task.describe(call, &door, pairing, now, ret);
+        call.fact = fact.what;
+        call.fact_ns = fact.ns;
+        call.owner = fact.owner;
+        call.queue_mode = fact.mode;
+        announce(task, call, CALLS);
+        submit(call);
+        count_canary(task, call);
+    }
+    slot::leave(tid, pairing);
     0
 }
 

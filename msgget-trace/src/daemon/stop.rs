@@ -65,7 +65,7 @@ impl Daemon {
                 Err(_) if self.sink.total() > before.1 => {}
                 Err(_) => return Err(self.failed(late())),
             }
-            if self.later.is_empty() && self.source.exhausted()? {
+            if self.later.is_empty() && self.source.exhausted()? && !self.aggregate()? {
                 return Ok(());
             }
             // Nothing new comes, so as long as something moves this ends.

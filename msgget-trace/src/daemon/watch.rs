@@ -72,6 +72,7 @@ impl Daemon {
         }
         self.watch.looked = now;
         self.count()?;
+        self.aggregate()?;
         self.report_losses()?;
         self.heed_misses()?;
         self.await_canary()?;
@@ -203,6 +204,7 @@ impl Daemon {
             return Ok(());
         }
         self.count()?;
+        self.aggregate()?;
         self.report_losses()?;
         if let Some(next) = self.later.pop_front() {
             let mut former = std::mem::replace(&mut self.source, next);

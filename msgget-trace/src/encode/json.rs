@@ -3,6 +3,7 @@
 //! First the fields of Tracee's released event, then our own, never inside them. A field this kernel cannot fill is left
 //! out, never guessed.
 
+mod aggregate;
 mod common;
 mod control;
 mod health;

@@ -114,7 +114,8 @@ impl From<io::Error> for Absent {
     }
 }
 
-type Answer = Result<CgroupPath, Absent>;
+/// The path, or why there is none.
+pub type Answer = Result<CgroupPath, Absent>;
 
 /// The cgroups of this host, by id.
 #[derive(Debug)]

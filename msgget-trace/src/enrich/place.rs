@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use lru::LruCache;
 
 use super::{
-    cgroup::{Absent, CgroupPath, Cgroups, memberships},
+    cgroup::{Absent, Answer, CgroupPath, Cgroups, memberships},
     container::Container,
 };
 use crate::event::{BootTime, Caller};
@@ -44,6 +44,11 @@ impl Places {
             processes: LruCache::new(REMEMBERED),
             host_pids,
         }
+    }
+
+    /// Path of a cgroup by its id.
+    pub fn cgroup(&mut self, id: u64) -> Answer {
+        self.cgroups.path(id)
     }
 
     /// Where `caller` made it.

@@ -12,12 +12,18 @@ use aya::{
     programs::{ProgramFd, ProgramInfo},
 };
 use aya_log::EbpfLogger;
-use msgget_trace_ebpf::{ABI_VERSION, Config, Counters, MEMBERS, Mark, Offsets, Reader, State};
+use msgget_trace_ebpf::{ABI_VERSION, Account, AccountKey, Config, Counters, MEMBERS, Mark, Offsets, Reader, State};
 use tokio::io::{Interest, unix::AsyncFd};
 use uuid::Uuid;
 
-use super::{attach::Links, in_flight::InFlight, offsets, pin, ring::Ring, state::Shared};
-use crate::{cli::KernelLog, config::Scope, event::Rung, failure::Failure, readiness::watch};
+use super::{accounts::Accounts, attach::Links, in_flight::InFlight, offsets, pin, require, ring::Ring, state::Shared};
+use crate::{
+    cli::KernelLog,
+    config::{Budgets, Scope},
+    event::Rung,
+    failure::Failure,
+    readiness::watch,
+};
 
 /// The kernel program, as build.rs made it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/msgget-trace-ebpf"));
@@ -25,7 +31,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ms
 /// A type of the ABI, in a wrapper of ours: the rules of coherence let nobody else declare it plain data for aya.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Abi<T>(T);
+pub(super) struct Abi<T>(pub(super) T);
 
 // SAFETY: `repr(C)`, integers only, no padding.
 unsafe impl aya::Pod for Abi<Offsets> {}
@@ -33,6 +39,13 @@ unsafe impl aya::Pod for Abi<Offsets> {}
 unsafe impl aya::Pod for Abi<Config> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Abi<Counters> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Abi<Account> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Abi<AccountKey> {}
+
+/// One [`Counters`] for each CPU.
+type PerCpu = PerCpuArray<MapData, Abi<Counters>>;
 
 /// What the kernel program is told.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +60,8 @@ pub struct Settings {
     pub log: KernelLog,
     /// Whether the command lines of callers are read.
     pub command_lines: bool,
+    /// How much a caller may send.
+    pub budgets: Budgets,
 }
 
 impl Settings {
@@ -56,6 +71,10 @@ impl Settings {
             wake_bytes: self.ring_bytes / 8,
             read_kernel: u32::from(read_kernel),
             command_lines: u32::from(self.command_lines),
+            process_interval_ns: Budgets::interval_ns(self.budgets.process),
+            owner_interval_ns: Budgets::interval_ns(self.budgets.owner),
+            burst: self.budgets.burst,
+            id_index_bits: require::id_index_bits(),
         }
     }
 
@@ -114,7 +133,8 @@ pub struct Kernel {
     settings: Settings,
     /// Taken over, and not what we would have loaded.
     foreign: bool,
-    counters: PerCpuArray<MapData, Abi<Counters>>,
+    counters: PerCpu,
+    accounts: Accounts,
     /// The folder of the pins.
     set: Option<PathBuf>,
     /// Which members this kernel has.
@@ -148,7 +168,7 @@ impl Kernel {
         }
         let mut maps =
             |name: &str| ebpf.take_map(name).ok_or_else(|| unexpected("a map is missing from the kernel program"));
-        let (mut handles, counters) = share(&mut maps, settings.ring_bytes)?;
+        let (mut handles, counters, accounts) = share(&mut maps, settings.ring_bytes)?;
         let state = State {
             version: 0,
             rung: rung_number(settings.rung),
@@ -165,7 +185,10 @@ impl Kernel {
         handles.shared.write(state);
         let programs = Vec::new();
         let (settings, foreign) = (*settings, false);
-        Ok((Self { links: None, ebpf: Some(ebpf), programs, settings, foreign, counters, set, offsets }, handles))
+        Ok((
+            Self { links: None, ebpf: Some(ebpf), programs, settings, foreign, counters, accounts, set, offsets },
+            handles,
+        ))
     }
 
     /// Takes over the programs that are pinned in the folder `set`. `None` if their records cannot be decoded, because
@@ -189,13 +212,13 @@ impl Kernel {
             return Ok(None);
         }
         let foreign = [true, false].iter().all(|read| settings.digest(&offsets, *read) != state.settings);
-        let Ok((handles, counters)) = share(&mut maps, state.ring_bytes) else { return Ok(None) };
+        let Ok((handles, counters, accounts)) = share(&mut maps, state.ring_bytes) else { return Ok(None) };
         let program = |name| ProgramInfo::from_pin(set.join(format!("prog_{name}"))).and_then(|info| info.fd()).ok();
         let Some(programs) = Links::programs(rung).map(program).collect() else { return Ok(None) };
         let links = Links::adopt(rung, set);
         let settings = Settings { ring_bytes: state.ring_bytes, ..settings };
         let set = Some(set.to_owned());
-        Ok(Some((Self { links, ebpf: None, programs, settings, foreign, counters, set, offsets }, handles)))
+        Ok(Some((Self { links, ebpf: None, programs, settings, foreign, counters, accounts, set, offsets }, handles)))
     }
 
     /// Attaches the hooks.
@@ -259,6 +282,22 @@ impl Kernel {
     pub fn counters(&self) -> Result<Vec<Counters>, Failure> {
         let cpus = self.counters.get(&0, 0).map_err(|error| refused("reading the counters", &error))?;
         Ok(cpus.iter().map(|Abi(cpu)| *cpu).collect())
+    }
+
+    /// The accounts that were past their budget of late.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] when their tables cannot be read.
+    pub fn accounts(&mut self) -> Result<Vec<(AccountKey, Account)>, Failure> {
+        self.accounts.read()
+    }
+
+    /// Closes an account.
+    ///
+    /// # Errors
+    /// As [`Self::accounts`].
+    pub fn close_account(&mut self, key: AccountKey) -> Result<(), Failure> {
+        self.accounts.close(key)
     }
 
     /// Runs of our programs that the kernel skipped so far.
@@ -329,7 +368,7 @@ fn open(settings: &Settings, offsets: Offsets, read_kernel: bool) -> Result<Ebpf
 fn share(
     maps: &mut impl FnMut(&str) -> Result<Map, Failure>,
     ring_bytes: u32,
-) -> Result<(Handles, PerCpuArray<MapData, Abi<Counters>>), Failure> {
+) -> Result<(Handles, PerCpu, Accounts), Failure> {
     let Map::RingBuf(records) = maps("RECORDS")? else { return Err(unexpected("RECORDS is no ring")) };
     let fd = records.fd().as_fd().try_clone_to_owned();
     let fd = fd.map_err(Failure::internal("duplicating the ring's descriptor"))?;
@@ -339,7 +378,7 @@ fn share(
     let Map::Array(state) = maps("STATE")? else { return Err(unexpected("STATE is no array")) };
     let shared = Shared::new(state.fd().as_fd()).map_err(Failure::internal("mapping the state"))?;
     let counters = PerCpuArray::try_from(maps("COUNTERS")?).map_err(|error| refused("the counters", &error))?;
-    Ok((Handles { ring, in_flight, shared }, counters))
+    Ok((Handles { ring, in_flight, shared }, counters, Accounts::new(maps)?))
 }
 
 /// A rung in the words of [`State`].

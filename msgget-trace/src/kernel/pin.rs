@@ -1,8 +1,8 @@
 //! Pins: a folder of the BPF file system goes in, locked so that one daemon has it; the sets of programs and maps in it come
 //! out, which outlived a daemon, and new ones are put there.
 //!
-//! A set is a folder of its own, named by its ring (UUID version 7, so names sort by age): the maps `RECORDS`, `COUNTERS`,
-//! `SLOTS` and `STATE`, and `link_NAME` and `prog_NAME` for each program. It is whole when all of these are there and
+//! A set is a folder of its own, named by its ring (UUID version 7, so names sort by age): the maps that we share with the
+//! programs, and `link_NAME` and `prog_NAME` for each of these. It is whole when all of these are there and
 //! `STATE` has a version; what a daemon that was killed half way left is not, and is removed.
 
 use std::{
@@ -30,7 +30,7 @@ const BPF_FS: libc::__fsword_t = 0xcafe_4a11;
 const BPFFS: &str = "/sys/fs/bpf";
 
 /// The maps of a set.
-pub(super) const MAPS: [&str; 4] = ["RECORDS", "COUNTERS", "SLOTS", "STATE"];
+pub(super) const MAPS: [&str; 7] = ["RECORDS", "COUNTERS", "SLOTS", "STATE", "PROCESSES", "OWNERS", "LISTED"];
 
 /// The folder of all sets, which nobody else has as long as this lives.
 #[derive(Debug)]

@@ -262,9 +262,9 @@ impl Stream {
     }
 }
 
-/// True for the line of a health record: one without a process.
+/// True for the line of a health record or an aggregate: one without a thread.
 pub(crate) fn is_health(raw: &str) -> bool {
-    !raw.contains("\"hostProcessId\":")
+    !raw.contains("\"hostThreadId\":")
 }
 
 /// The lines of an output but its health records, each checked for its shape.
@@ -368,7 +368,7 @@ impl Report {
     pub(crate) fn add_up(&self, calls: usize, controls: usize, findings: usize) {
         let balance = self.balance();
         assert_eq!(balance["rejected"], 0, "{balance:?}");
-        assert_eq!(balance["seen"], balance["submitted"] + balance["lost"], "{balance:?}");
+        assert_eq!(balance["seen"], balance["submitted"] + balance["aggregated"] + balance["lost"], "{balance:?}");
         assert_eq!(balance["controls_seen"], balance["controls_submitted"] + balance["controls_lost"], "{balance:?}");
         let submitted = balance["submitted"] + balance["controls_submitted"] + balance["contexts_submitted"];
         assert_eq!(submitted, balance["read"], "{balance:?}");

@@ -11,7 +11,7 @@ use crate::{
     detect::Engine,
     enrich::{Place, cgroup::CgroupPath, container::Container},
     event::{
-        Image,
+        Aggregate, Attributed, BootTime, Counts, Image, Payer,
         decode::Decoder,
         sample::{self, call, call_of, control_of, control_record, decoder, record},
     },
@@ -193,4 +193,30 @@ proptest! {
         prop_assert_eq!(event["returnValue"].as_i64(), Some(ret));
         prop_assert_eq!(sample::offsets().absent().count(), 0);
     }
+}
+
+#[test]
+fn golden_aggregates() {
+    let attributed = Attributed {
+        payer: Payer::Process { pid: 41_237, started: Some(BootTime(80)) },
+        first: BootTime(5_000),
+        last: BootTime(6_000),
+        sample_keys: vec![42, -559_038_737],
+        comm: *b"ipcworker\0\0\0\0\0\0\0",
+        euid: Some(0),
+        cgroup_id: 9540,
+        ipc_ns: Some(4_026_533_172),
+    };
+    let counts = Counts([0, 2, 30, 0, 0, 1, 0, 0]);
+    let line = |attributed: Option<Attributed>, name| {
+        let (mut out, place) = (Vec::new(), who().place.cgroup);
+        let known = attributed.is_some();
+        let aggregate = Aggregate { at: BootTime(7_000), counts, attributed };
+        let user = known.then_some(&b"root"[..]);
+        json().aggregate(&aggregate, Some(&place).filter(|_| known), user, [3, 9], &mut out);
+        golden(name, &String::from_utf8(out).unwrap());
+    };
+    line(Some(attributed.clone()), "aggregate_process");
+    line(Some(Attributed { payer: Payer::Owner, ..attributed }), "aggregate_owner");
+    line(None, "aggregate_nobody");
 }

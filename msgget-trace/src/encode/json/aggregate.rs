@@ -1,0 +1,128 @@
+//! Aggregates: calls that were counted instead of sent go in, one object a line comes out, in the same sequence as the calls.
+
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use super::{Json, SCHEMA_VERSION, Shown, append};
+use crate::{
+    encode::Escaped,
+    enrich::cgroup,
+    event::{Aggregate, Attributed, Counts, Payer, before_nul},
+};
+
+impl Json {
+    /// Appends the line of `aggregate`, the run's `nth` record of the sensor's own and the output's `sequence`th line, to `out`.
+    /// `place` is the path of its cgroup, `user` the name of its effective user.
+    pub fn aggregate(
+        &self,
+        aggregate: &Aggregate,
+        place: Option<&cgroup::Answer>,
+        user: Option<&[u8]>,
+        [nth, sequence]: [u64; 2],
+        out: &mut Vec<u8>,
+    ) {
+        let attributed = aggregate.attributed.as_ref();
+        let record = Record {
+            timestamp: self.clock.wall(attributed.map_or(aggregate.at, |attributed| attributed.last)),
+            event_name: "aggregate",
+            schema_version: SCHEMA_VERSION,
+            id: Shown(format_args!("{}-{nth}", self.run)),
+            sequence,
+            hook: self.rung.name(),
+            attributed_to: attributed.map_or("nobody", |attributed| attributed.payer.name()),
+            count: aggregate.counts.total(),
+            by_outcome: ByOutcome(aggregate.counts),
+            caller: attributed.map(|attributed| self.caller(attributed, place, user)),
+            host_id: self.host.id.as_deref(),
+            boot_id: self.host.boot_id.as_deref(),
+        };
+        append(&record, out);
+    }
+
+    fn caller<'a>(
+        &self,
+        attributed: &'a Attributed,
+        place: Option<&'a cgroup::Answer>,
+        user: Option<&'a [u8]>,
+    ) -> Caller<'a> {
+        let (pid, started) = match attributed.payer {
+            Payer::Process { pid, started } => (Some(pid), started),
+            Payer::Owner => (None, None),
+        };
+        let path = place.and_then(|place| place.as_ref().ok());
+        Caller {
+            first_timestamp: self.clock.wall(attributed.first),
+            last_timestamp: self.clock.wall(attributed.last),
+            sample_keys: &attributed.sample_keys,
+            host_process_id: pid,
+            process_start_time: started.map(|started| self.clock.wall(started)),
+            process_name: Escaped(before_nul(&attributed.comm)),
+            effective_user_id: attributed.euid,
+            effective_user_name: user.map(Escaped),
+            ipc_namespace: attributed.ipc_ns,
+            cgroup_id: attributed.cgroup_id,
+            cgroup_path: path.map(|path| Escaped(&path.bytes)),
+            cgroup_path_cut: path.is_some_and(|path| !path.whole),
+            cgroup_path_absent: place.and_then(|place| place.as_ref().err()).map(|absent| absent.name()),
+        }
+    }
+}
+
+/// An aggregate; of one that nobody explains, only the numbers.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a, I> {
+    timestamp: u64,
+    event_name: &'static str,
+    schema_version: &'static str,
+    id: I,
+    sequence: u64,
+    hook: &'static str,
+    attributed_to: &'static str,
+    count: u64,
+    by_outcome: ByOutcome,
+    #[serde(flatten)]
+    caller: Option<Caller<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Caller<'a> {
+    first_timestamp: u64,
+    last_timestamp: u64,
+    sample_keys: &'a [i32],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_process_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process_start_time: Option<u64>,
+    process_name: Escaped<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_user_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_user_name: Option<Escaped<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipc_namespace: Option<u32>,
+    cgroup_id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup_path: Option<Escaped<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cgroup_path_cut: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup_path_absent: Option<&'static str>,
+}
+
+/// An object of the outcomes there were.
+struct ByOutcome(Counts);
+
+impl Serialize for ByOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (outcome, count) in self.0.by_outcome() {
+            map.serialize_entry(outcome, &count)?;
+        }
+        map.end()
+    }
+}
