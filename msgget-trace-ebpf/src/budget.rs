@@ -28,8 +28,9 @@ use crate::{
     door::Door,
     hook::{IPC_CREAT, IPC_EXCL},
     maps::{self, LISTED, OWNERS, PROCESSES, blank},
+    object::frozen,
     slot::Pairing,
-    task::{Task, frozen},
+    task::Task,
 };
 
 const ORDER: AtomicOrdering = AtomicOrdering::Relaxed;

@@ -6,7 +6,10 @@
 use aya_ebpf::{bindings::task_struct, helpers::generated::bpf_task_pt_regs};
 use msgget_trace_ebpf::{ABI_I386, ABI_X32, ABI_X86_64, ABSENT, ENTRY_32, ENTRY_INT80_64, ENTRY_SYSCALL};
 
-use crate::task::{Object, Task, at};
+use crate::{
+    object::{Object, at},
+    task::Task,
+};
 
 /// `__NR_msgget` of x86-64.
 pub(crate) const MSGGET_64: u64 = 68;

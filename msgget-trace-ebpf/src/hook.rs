@@ -16,9 +16,10 @@ use crate::{
     door::Door,
     image::announce,
     maps::{self, CALLS, MEMBERS, scratch},
+    object::frozen,
     slot,
     submit::submit,
-    task::{Task, frozen},
+    task::Task,
 };
 
 /// `IPC_CREAT` and `IPC_EXCL`, include/uapi/linux/ipc.h.

@@ -9,8 +9,9 @@ use msgget_trace_ebpf::{ABSENT, ARGUMENTS_LEN, CUT, Call, Context, PATH_LEN, UNR
 
 use crate::{
     maps::{self, IMAGES, context_scratch},
+    object::{at, frozen, read},
     submit,
-    task::{Task, at, frozen, read},
+    task::Task,
 };
 
 /// Room for one name and its NUL: `NAME_MAX` of include/uapi/linux/limits.h, and one.

@@ -15,6 +15,7 @@ mod door;
 mod hook;
 mod image;
 mod maps;
+mod object;
 mod slot;
 mod submit;
 mod task;

@@ -5,7 +5,7 @@ use msgget_trace_ebpf::Call;
 
 use crate::{
     maps::{self, RECORDS},
-    task::frozen,
+    object::frozen,
 };
 
 /// `BPF_RINGBUF_HDR_SZ`, include/uapi/linux/bpf.h: bytes of the ring before every record.

@@ -5,27 +5,27 @@
 //! the moment between divides the calls among them. A call that one saw return before that moment, and the other after it
 //! (they do not look at the same instruction), is told of by the first.
 
+mod count;
+mod read;
+
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
     path::Path,
 };
 
-use msgget_trace_ebpf::{Counters, Mark, Reader};
+use msgget_trace_ebpf::{Counters, Reader};
+pub use read::Batch;
 use uuid::Uuid;
 
 use crate::{
-    attribution::{Attribution, Look},
+    attribution::Attribution,
     config::Config,
-    decide::{Decider, Progress},
-    enrich::{Clock, Images},
-    event::{
-        Aggregate, BootTime, Counts, Event, Rung,
-        decode::{Decoded, Decoder},
-    },
+    decide::Decider,
+    enrich::Clock,
+    event::{BootTime, Rung, decode::Decoder},
     failure::Failure,
-    kernel::{Handles, Kernel, KernelLogger, Settings, Skipped, pin::Folder, require, ring::Entry},
-    pipeline::Tally,
+    kernel::{Handles, Kernel, KernelLogger, Settings, Skipped, pin::Folder, require},
 };
 
 /// Attached hooks, or detached ones whose ring is not empty yet.
@@ -67,17 +67,6 @@ pub struct Source {
     unsure: bool,
     /// Up to where the room in the ring was given back.
     published: u64,
-}
-
-/// What a batch begins with.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch {
-    /// Its moment.
-    pub now: BootTime,
-    /// Up to which position of the ring its progress counts.
-    target: u64,
-    /// Nobody in flight had entered before.
-    since: BootTime,
 }
 
 impl Source {
@@ -222,211 +211,6 @@ impl Source {
         self.kernel.detach();
     }
 
-    /// Whether `event` is one that this source tells of.
-    #[must_use]
-    pub fn tells_of(&self, event: &Event) -> bool {
-        // Whose entry was not seen may have been under way when the hooks came.
-        let entered = event.entered().unwrap_or(self.decoder.attached);
-        let before = self.former.get(&event.caller().host.tid).is_some_and(|left| *left >= entered);
-        self.told.contains(&event.left()) && !before
-    }
-
-    /// Notes that the former source told of `event`. There are not more of these than its ring held.
-    pub fn told_before(&mut self, event: &Event) {
-        self.former.insert(event.caller().host.tid, event.left());
-    }
-
-    /// What the kernel side counted on each CPU.
-    ///
-    /// # Errors
-    /// [`Failure::Refused`] when the map cannot be read.
-    pub fn counters(&self) -> Result<Vec<Counters>, Failure> {
-        self.kernel.counters()
-    }
-
-    /// What they add up to since this daemon came.
-    ///
-    /// # Errors
-    /// As [`Self::counters`].
-    pub fn total(&self) -> Result<Counters, Failure> {
-        Ok(self.raw()?.since(&self.base))
-    }
-
-    fn raw(&self) -> Result<Counters, Failure> {
-        Ok(self.counters()?.iter().fold(Counters::default(), Counters::plus))
-    }
-
-    /// The calls that were counted instead of sent since the last time, each once. While two sources are attached, both count
-    /// what is past a budget: for that moment, which is some milliseconds, it is told of twice.
-    ///
-    /// # Errors
-    /// As [`Self::counters`].
-    pub fn aggregates(&mut self) -> Result<Vec<Aggregate>, Failure> {
-        let total = Counts(self.total()?.aggregated);
-        if !self.attribution.due(&total) {
-            return Ok(Vec::new());
-        }
-        let accounts = self.kernel.accounts()?;
-        let Look { aggregates, quiet } =
-            self.attribution.look(&total, &accounts, &self.kernel.offsets, Clock::boot_now());
-        for key in quiet {
-            self.kernel.close_account(key)?;
-        }
-        Ok(aggregates)
-    }
-
-    /// Runs of the programs that the kernel skipped.
-    #[must_use]
-    pub fn skipped(&self) -> Skipped {
-        self.skipped.unwrap_or_else(|| self.kernel.skipped())
-    }
-
-    /// Notes that calls of late were not seen, or only half.
-    pub fn missed(&mut self) {
-        self.decider.lost(Clock::boot_now());
-    }
-
-    /// True if the hooks are detached and all their records have been dealt with.
-    ///
-    /// # Errors
-    /// As [`Self::counters`].
-    pub fn exhausted(&self) -> Result<bool, Failure> {
-        if self.decoder.detached.is_none() {
-            return Ok(false);
-        }
-        let records =
-            |counters: &Counters| counters.submitted + counters.controls_submitted + counters.contexts_submitted;
-        Ok(records(&self.raw()?) == records(&self.accounted))
-    }
-
-    /// Begins a batch.
-    ///
-    /// # Errors
-    /// As [`Self::counters`].
-    pub fn begin(&mut self) -> Result<Batch, Failure> {
-        let now = Clock::boot_now();
-        // First who is in flight, then what was lost, then which records there are: whoever is not in flight any more is
-        // among these or those.
-        let since = if self.decider.undecided() { self.handles.in_flight.since(now) } else { BootTime(0) };
-        self.seen = self.raw()?;
-        let lost = self.seen.lost_ring_full + self.seen.creators_unsent;
-        if std::mem::replace(&mut self.lost, lost) != lost {
-            self.decider.lost(Clock::boot_now());
-        }
-        Ok(Batch { now, target: self.handles.ring.produced(), since })
-    }
-
-    /// Takes the next record out of the ring, and knows of its call or program from then on. False if there is none.
-    pub fn take(&mut self, batch: &Batch, images: &mut Images, tally: &mut Tally) -> bool {
-        let Some(Entry { position, bytes }) = self.handles.ring.take() else { return false };
-        match self.decoder.decode(position, bytes) {
-            Ok(Decoded::Event(mut event)) => {
-                if std::mem::take(&mut self.unsure) {
-                    self.decider.lost(event.left());
-                }
-                images.attach(event.caller_mut());
-                self.decider.push(event, batch.now);
-            }
-            Ok(Decoded::Image(image)) => {
-                tally.read += 1;
-                tally.contexts += 1;
-                self.sides.push_back((position, true));
-                images.remember(image);
-            }
-            Err(malformed) => {
-                tally.read += 1;
-                tally.rejected += 1;
-                self.sides.push_back((position, false));
-                log::error!("position {position} of the ring holds {malformed}; it is counted as rejected");
-            }
-        }
-        true
-    }
-
-    /// True while the batch has records left.
-    #[must_use]
-    pub fn behind(&self, batch: &Batch) -> bool {
-        self.handles.ring.cursor() < batch.target
-    }
-
-    /// The next event, if it waits for no call that `batch`, now read to its end, does not know of; without one, for none.
-    pub fn next_event(&mut self, batch: Option<&Batch>) -> Option<Event> {
-        let progress = batch.map(|batch| {
-            let complete_until = if self.behind(batch) { BootTime(0) } else { batch.since };
-            // Whoever enters while the hooks are being detached is not seen.
-            let complete_until = self.decoder.detached.map_or(complete_until, |detached| complete_until.min(detached));
-            Progress { complete_until, now: batch.now }
-        });
-        let event = self.decider.next(progress);
-        match event {
-            Some(Event::Call(_)) => self.given.0 += 1,
-            Some(Event::Control(_)) => self.given.1 += 1,
-            None => {}
-        }
-        event
-    }
-
-    /// True while a call waits for others to return.
-    #[must_use]
-    pub fn undecided(&self) -> bool {
-        self.decider.undecided()
-    }
-
-    /// Gives the room of all records back that were given out and those in between, but for that of `current`, which is
-    /// still on its way.
-    pub fn publish(&mut self, current: Option<&Event>) {
-        let held = current.or(self.decider.oldest()).map(|event| event.id().position);
-        self.published = held.unwrap_or(self.handles.ring.cursor());
-        while let Some((_, image)) = self.sides.pop_front_if(|(position, _)| *position < self.published) {
-            self.accounted.contexts_submitted += u64::from(image);
-            self.accounted.submitted += u64::from(!image);
-        }
-        let (calls, controls) = std::mem::take(&mut self.given);
-        let (call, control) = match current {
-            Some(Event::Call(_)) => (1, 0),
-            Some(Event::Control(_)) => (0, 1),
-            None => (0, 0),
-        };
-        self.given = (call, control);
-        self.accounted = Counters {
-            submitted: self.accounted.submitted + calls - call,
-            contexts_submitted: self.accounted.contexts_submitted,
-            controls_submitted: self.accounted.controls_submitted + controls - control,
-            lost_ring_full: self.said.0,
-            controls_lost: self.said.1,
-            ..self.seen
-        };
-        let mut aggregated = Counts(self.base.aggregated);
-        aggregated.add(&self.attribution.told());
-        self.accounted.aggregated = aggregated.0;
-        self.accounted.seen =
-            self.accounted.submitted + self.accounted.aggregated_calls() + self.accounted.lost_ring_full;
-        self.accounted.controls_seen = self.accounted.controls_submitted + self.accounted.controls_lost;
-        let (position, at_ns) = (self.published, Clock::boot_now().0);
-        self.handles.shared.mark(Mark { position, at_ns, counters: self.accounted });
-        self.handles.ring.publish(self.published);
-    }
-
-    /// Records that the ring had no room for, and that have not been said to be lost: how many, and on which CPU, if that is
-    /// known. From now on they have.
-    ///
-    /// # Errors
-    /// As [`Self::counters`].
-    pub fn losses(&mut self) -> Result<Vec<(u64, Option<u32>)>, Failure> {
-        let cpus = self.kernel.counters()?;
-        let sum = cpus.iter().fold(Counters::default(), Counters::plus);
-        self.said = (sum.lost_ring_full, sum.controls_lost);
-        let now = cpus.iter().map(|cpu| cpu.lost_ring_full + cpu.controls_lost).collect();
-        let known = std::mem::replace(&mut self.losses, now);
-        if known.is_empty() && self.inherited.is_some() {
-            let lost: u64 = self.losses.iter().sum();
-            return Ok(vec![(lost.saturating_sub(self.base.lost_ring_full + self.base.controls_lost), None)]);
-        }
-        let known = known.into_iter().chain(std::iter::repeat(0));
-        let new = self.losses.iter().zip(known).zip(0..).map(|((now, known), cpu)| (now - known, Some(cpu)));
-        Ok(new.filter(|(lost, _)| *lost > 0).collect())
-    }
-
     /// Takes out what it has pinned, now that all is told.
     ///
     /// # Errors
@@ -434,26 +218,6 @@ impl Source {
     pub fn remove(&mut self) -> Result<(), Failure> {
         self.kernel.detach();
         self.kernel.unpin()
-    }
-
-    /// Where the next record will stand in the ring.
-    #[must_use]
-    pub fn produced(&self) -> u64 {
-        self.handles.ring.produced()
-    }
-
-    /// True if all records before `position` have been dealt with.
-    #[must_use]
-    pub const fn passed(&self, position: u64) -> bool {
-        self.published >= position
-    }
-
-    /// Waits until the kernel program says that the ring fills up, at most `time`.
-    ///
-    /// # Errors
-    /// [`Failure::Internal`]: those of the runtime's poll.
-    pub async fn wait(&self, time: std::time::Duration) -> Result<(), Failure> {
-        self.handles.ring.wait(time).await.map_err(Failure::internal("waiting for the ring"))
     }
 }
 

@@ -23,9 +23,10 @@ use crate::{
     hook::{control, count_canary, now, wanted},
     image::announce,
     maps::{self, CALLS, CONTROLS, FACTS, scratch},
+    object::{Object, at},
     slot::{self, Pairing},
     submit::submit,
-    task::{Object, Task, at},
+    task::Task,
 };
 
 /// `ipcget` serves queues, semaphores and shared memory: true if `ids` are the queues of namespace `ns`.

@@ -8,7 +8,8 @@ use aya_log_ebpf::warn;
 
 use crate::{
     maps::{self, MEMBERS},
-    task::{Object, Task},
+    object::Object,
+    task::Task,
 };
 
 /// A child of a member, or of the daemon itself, is a member before it first runs.

@@ -8,7 +8,8 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crate::{
     door::{self, Door, IPC_32, MSGCTL_32, MSGCTL_64, MSGCTL_X32, MSGGET_32, MSGGET_64, MSGGET_X32},
     hook::{control, entered, left},
-    task::{Object, Task},
+    object::Object,
+    task::Task,
 };
 
 /// True for the numbers that may be a `msgget`, in one ABI or another.

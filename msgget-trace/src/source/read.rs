@@ -1,0 +1,171 @@
+//! Reading a source: the records of its ring go in, batch by batch; events come out, each as soon as it is decided, and the room
+//! of those that are written is given back.
+
+use std::time::Duration;
+
+use msgget_trace_ebpf::{Counters, Mark};
+
+use super::Source;
+use crate::{
+    decide::Progress,
+    enrich::{Clock, Images},
+    event::{BootTime, Counts, Event, decode::Decoded},
+    failure::Failure,
+    kernel::ring::Entry,
+    pipeline::Tally,
+};
+
+/// What a batch begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// Its moment.
+    pub now: BootTime,
+    /// Up to which position of the ring its progress counts.
+    target: u64,
+    /// Nobody in flight had entered before.
+    since: BootTime,
+}
+
+impl Source {
+    /// Whether `event` is one that this source tells of.
+    #[must_use]
+    pub fn tells_of(&self, event: &Event) -> bool {
+        // Whose entry was not seen may have been under way when the hooks came.
+        let entered = event.entered().unwrap_or(self.decoder.attached);
+        let before = self.former.get(&event.caller().host.tid).is_some_and(|left| *left >= entered);
+        self.told.contains(&event.left()) && !before
+    }
+
+    /// Notes that the former source told of `event`. There are not more of these than its ring held.
+    pub fn told_before(&mut self, event: &Event) {
+        self.former.insert(event.caller().host.tid, event.left());
+    }
+
+    /// Begins a batch.
+    ///
+    /// # Errors
+    /// As [`Self::counters`].
+    pub fn begin(&mut self) -> Result<Batch, Failure> {
+        let now = Clock::boot_now();
+        // First who is in flight, then what was lost, then which records there are: whoever is not in flight any more is
+        // among these or those.
+        let since = if self.decider.undecided() { self.handles.in_flight.since(now) } else { BootTime(0) };
+        self.seen = self.raw()?;
+        let lost = self.seen.lost_ring_full + self.seen.creators_unsent;
+        if std::mem::replace(&mut self.lost, lost) != lost {
+            self.decider.lost(Clock::boot_now());
+        }
+        Ok(Batch { now, target: self.handles.ring.produced(), since })
+    }
+
+    /// Takes the next record out of the ring, and knows of its call or program from then on. False if there is none.
+    pub fn take(&mut self, batch: &Batch, images: &mut Images, tally: &mut Tally) -> bool {
+        let Some(Entry { position, bytes }) = self.handles.ring.take() else { return false };
+        match self.decoder.decode(position, bytes) {
+            Ok(Decoded::Event(mut event)) => {
+                if std::mem::take(&mut self.unsure) {
+                    self.decider.lost(event.left());
+                }
+                images.attach(event.caller_mut());
+                self.decider.push(event, batch.now);
+            }
+            Ok(Decoded::Image(image)) => {
+                tally.read += 1;
+                tally.contexts += 1;
+                self.sides.push_back((position, true));
+                images.remember(image);
+            }
+            Err(malformed) => {
+                tally.read += 1;
+                tally.rejected += 1;
+                self.sides.push_back((position, false));
+                log::error!("position {position} of the ring holds {malformed}; it is counted as rejected");
+            }
+        }
+        true
+    }
+
+    /// True while the batch has records left.
+    #[must_use]
+    pub fn behind(&self, batch: &Batch) -> bool {
+        self.handles.ring.cursor() < batch.target
+    }
+
+    /// The next event, if it waits for no call that `batch`, now read to its end, does not know of; without one, for none.
+    pub fn next_event(&mut self, batch: Option<&Batch>) -> Option<Event> {
+        let progress = batch.map(|batch| {
+            let complete_until = if self.behind(batch) { BootTime(0) } else { batch.since };
+            // Whoever enters while the hooks are being detached is not seen.
+            let complete_until = self.decoder.detached.map_or(complete_until, |detached| complete_until.min(detached));
+            Progress { complete_until, now: batch.now }
+        });
+        let event = self.decider.next(progress);
+        match event {
+            Some(Event::Call(_)) => self.given.0 += 1,
+            Some(Event::Control(_)) => self.given.1 += 1,
+            None => {}
+        }
+        event
+    }
+
+    /// True while a call waits for others to return.
+    #[must_use]
+    pub fn undecided(&self) -> bool {
+        self.decider.undecided()
+    }
+
+    /// Gives the room of all records back that were given out and those in between, but for that of `current`, which is
+    /// still on its way.
+    pub fn publish(&mut self, current: Option<&Event>) {
+        let held = current.or(self.decider.oldest()).map(|event| event.id().position);
+        self.published = held.unwrap_or(self.handles.ring.cursor());
+        while let Some((_, image)) = self.sides.pop_front_if(|(position, _)| *position < self.published) {
+            self.accounted.contexts_submitted += u64::from(image);
+            self.accounted.submitted += u64::from(!image);
+        }
+        let (calls, controls) = std::mem::take(&mut self.given);
+        let (call, control) = match current {
+            Some(Event::Call(_)) => (1, 0),
+            Some(Event::Control(_)) => (0, 1),
+            None => (0, 0),
+        };
+        self.given = (call, control);
+        self.accounted = Counters {
+            submitted: self.accounted.submitted + calls - call,
+            contexts_submitted: self.accounted.contexts_submitted,
+            controls_submitted: self.accounted.controls_submitted + controls - control,
+            lost_ring_full: self.said.0,
+            controls_lost: self.said.1,
+            ..self.seen
+        };
+        let mut aggregated = Counts(self.base.aggregated);
+        aggregated.add(&self.attribution.told());
+        self.accounted.aggregated = aggregated.0;
+        self.accounted.seen =
+            self.accounted.submitted + self.accounted.aggregated_calls() + self.accounted.lost_ring_full;
+        self.accounted.controls_seen = self.accounted.controls_submitted + self.accounted.controls_lost;
+        let (position, at_ns) = (self.published, Clock::boot_now().0);
+        self.handles.shared.mark(Mark { position, at_ns, counters: self.accounted });
+        self.handles.ring.publish(self.published);
+    }
+
+    /// Where the next record will stand in the ring.
+    #[must_use]
+    pub fn produced(&self) -> u64 {
+        self.handles.ring.produced()
+    }
+
+    /// True if all records before `position` have been dealt with.
+    #[must_use]
+    pub const fn passed(&self, position: u64) -> bool {
+        self.published >= position
+    }
+
+    /// Waits until the kernel program says that the ring fills up, at most `time`.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`]: those of the runtime's poll.
+    pub async fn wait(&self, time: Duration) -> Result<(), Failure> {
+        self.handles.ring.wait(time).await.map_err(Failure::internal("waiting for the ring"))
+    }
+}
