@@ -30,6 +30,7 @@ use crate::{
     maps::{self, LISTED, OWNERS, PROCESSES, blank},
     object::frozen,
     slot::Pairing,
+    submit::step,
     task::Task,
 };
 
@@ -195,8 +196,8 @@ fn exceeds(task: Task, account: *mut Account, key: &AccountKey, interval: u32, c
     }
     maps::count(|counters| {
         if !call.witness {
-            counters.seen += 1;
-            counters.aggregated[outcome] += 1;
+            step(&mut counters.seen, 1);
+            step(&mut counters.aggregated[outcome], 1);
         }
         counters.creators_unsent += u64::from(creator);
     });

@@ -3,7 +3,8 @@
 use crate::account::COUNTS;
 
 /// What happened in the kernel, per CPU; user space adds the CPUs up. `seen` is `submitted`, `lost_ring_full` and all of
-/// `aggregated`, and `controls_seen == controls_submitted + controls_lost`, always.
+/// `aggregated`, and `controls_seen == controls_submitted + controls_lost`, at rest. While programs run, a record is counted as
+/// seen, then as submitted, then put into the ring; and if that has no room, not as submitted any more, then as lost.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {

@@ -109,14 +109,15 @@ fn send(of: u32, task: u64, pid: u32, image: Announced, still: impl FnOnce() -> 
     if !still() {
         return;
     }
-    let sent = submit::send(context);
-    maps::count(|counters| {
-        counters.contexts_submitted += u64::from(sent);
-        counters.contexts_lost += u64::from(!sent);
-    });
-    if sent {
+    maps::count(|counters| submit::step(&mut counters.contexts_submitted, 1));
+    if submit::send(context) {
         // Not remembered, it is announced again.
         let _ = IMAGES.insert(pid, image, 0);
+    } else {
+        maps::count(|counters| {
+            submit::step(&mut counters.contexts_submitted, -1);
+            submit::step(&mut counters.contexts_lost, 1);
+        });
     }
 }
 

@@ -8,6 +8,14 @@ use crate::{
     object::frozen,
 };
 
+/// Changes a counter where all others, in the order they are changed, can see it: whoever adds counters up while we run
+/// relies on it that what comes in is counted before what goes out.
+#[inline(always)]
+pub(crate) fn step(counter: &mut u64, by: i64) {
+    // SAFETY: an exclusive reference. Volatile writes keep their order, and x86 shows it to other CPUs.
+    unsafe { core::ptr::write_volatile(counter, counter.wrapping_add_signed(by)) };
+}
+
 /// `BPF_RINGBUF_HDR_SZ`, include/uapi/linux/bpf.h: bytes of the ring before every record.
 const HEADER: u64 = 8;
 
@@ -27,13 +35,18 @@ pub(crate) fn send<T>(record: &T) -> bool {
     RECORDS.output::<T>(record, u64::from(flags)).is_ok()
 }
 
-/// Sends `call` to user space, and counts it.
+/// Sends `call` to user space, and counts it: as submitted before user space can read it, so that nobody ever finds more
+/// read than submitted; as lost when it turns out to be.
 #[inline(always)]
 pub(crate) fn submit(call: &Call) {
-    let sent = send(call);
     maps::count(|counters| {
-        counters.seen += 1;
-        counters.submitted += u64::from(sent);
-        counters.lost_ring_full += u64::from(!sent);
+        step(&mut counters.seen, 1);
+        step(&mut counters.submitted, 1);
     });
+    if !send(call) {
+        maps::count(|counters| {
+            step(&mut counters.submitted, -1);
+            step(&mut counters.lost_ring_full, 1);
+        });
+    }
 }

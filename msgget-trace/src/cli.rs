@@ -4,18 +4,20 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::Pins;
+use crate::{config::Pins, status::SOCKET};
 
 const EXAMPLES: &str = "\
 Examples:
   msgget-trace run                               every call on this host, until Ctrl-C
   msgget-trace run | jq 'select(.outcome == \"failed\")'
   msgget-trace run --output /var/log/msgget.ndjson
+  msgget-trace status                            of the daemon that runs: hooks, balance
   msgget-trace exec -- ipcmk -Q                  one command and all its descendants
   msgget-trace exec --output calls.ndjson -- fakeroot make
 
 Exit status of run: 0 stopped by a signal or a closed pipe, 1 internal error, 2 bad usage, 3 privileges missing,
 4 no tracefs, 5 no BTF, 6 kernel too old or unwilling, 7 the canary did not come back, 8 output failed.
+Exit status of status: 0 it answered, 1 it did not.
 Exit status of exec: the command's, 128+n if signal n killed it; 127 not found, 126 cannot be run, 125 our own failure.";
 
 /// Sees every msgget(2) on this host and prints what the kernel did with it, one JSON object a line.
@@ -38,6 +40,18 @@ pub enum Command {
         /// Where the programs are.
         #[command(flatten)]
         pins: PinOptions,
+        /// Answer `msgget-trace status` at this socket; `none`: do not.
+        #[arg(long, value_name = "PATH", default_value = SOCKET)]
+        status_socket: PathBuf,
+    },
+    /// Ask a running `run` how it is: hooks, whether it is degraded, and the balance of this moment.
+    Status {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+        /// The socket of the daemon to ask.
+        #[arg(long, value_name = "PATH", default_value = SOCKET)]
+        socket: PathBuf,
     },
     /// Run a command and trace it and all its descendants; end when the last of them does.
     ///

@@ -2,6 +2,7 @@
 
 mod exec;
 mod run;
+mod status;
 mod unpin;
 
 use std::{io::Write as _, process::ExitCode};
@@ -19,12 +20,14 @@ use crate::{
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
-        Command::Run { options, pins } => {
+        Command::Run { options, pins, status_socket } => {
             let mut config = Config::new(options, Scope::Host).unwrap_or_else(|error| error.exit());
             config.pins = pins.pins();
             messages(config.kernel_log);
-            run::run(&config).map_or_else(|failure| failed(&failure, failure.status()), |()| ExitCode::SUCCESS)
+            let socket = (status_socket.as_os_str() != "none").then_some(status_socket);
+            done(run::run(&config, socket.as_deref()))
         }
+        Command::Status { json, socket } => done(status::run(&socket, json)),
         Command::Exec { options, command } => {
             let config = Config::new(options, Scope::Descendants).unwrap_or_else(|error| error.exit());
             messages(config.kernel_log);
@@ -37,6 +40,10 @@ pub fn run(cli: Cli) -> ExitCode {
                 .map_or_else(|failure| failed(&failure, failure.status()), |()| ExitCode::SUCCESS)
         }
     }
+}
+
+fn done(result: Result<(), Failure>) -> ExitCode {
+    result.map_or_else(|failure| failed(&failure, failure.status()), |()| ExitCode::SUCCESS)
 }
 
 /// One line about why we end.

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod start;
+mod status;
 mod stop;
 mod watch;
 
@@ -26,6 +27,7 @@ use crate::{
     sink::{Sink, SinkError},
     source::{Batch, Source},
 };
+use status::{Listener, asked};
 use watch::Watch;
 
 /// How long to sleep when the ring was empty. Nobody wakes us for a single record, so this is the latency of the first.
@@ -77,6 +79,8 @@ pub struct Daemon {
     /// Who knows whose queues are.
     owners: Rc<Owners>,
     watch: Watch,
+    /// Where it can be asked how it is.
+    listener: Option<Rc<Listener>>,
     loggers: Vec<JoinHandle<()>>,
 }
 
@@ -98,8 +102,13 @@ impl Daemon {
     /// [`Failure::Output`], or our own.
     pub async fn trace<T>(&mut self, until: impl Future<Output = T>) -> Result<End<T>, Failure> {
         let mut until = std::pin::pin!(until);
+        let listener = self.listener.clone();
+        let listener = listener.as_deref();
         loop {
             self.watch()?;
+            if let Some(listener) = listener {
+                self.answer_waiting(listener).await?;
+            }
             let step = tokio::select! {
                 biased;
                 done = &mut until => return Ok(End::Done(done)),
@@ -108,6 +117,13 @@ impl Daemon {
                     Err(StepError::Sink(SinkError::Closed)) => return Ok(End::Closed),
                     Err(error) => return Err(self.failed(error)),
                 },
+                // Also while the output takes nothing.
+                stream = asked(listener) => {
+                    if let Some(listener) = listener {
+                        self.answer(listener, stream)?;
+                    }
+                    continue;
+                }
             };
             if self.sink.closed() {
                 return Ok(End::Closed);
@@ -126,6 +142,9 @@ impl Daemon {
                 biased;
                 done = &mut until => return Ok(End::Done(done)),
                 waited = self.source.wait(pause) => waited?,
+                stream = asked(listener) => if let Some(listener) = listener {
+                    self.answer(listener, stream)?;
+                },
             }
         }
     }

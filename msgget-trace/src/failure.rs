@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{canary::CanaryLost, kernel::btf::BtfError};
+use crate::{canary::CanaryLost, kernel::btf::BtfError, status::StatusError};
 
 /// Why the program ends. The text says what is missing, why it is needed and what to do.
 #[derive(Debug, Error)]
@@ -98,6 +98,9 @@ pub enum Failure {
         /// How it failed.
         error: io::Error,
     },
+    /// `status`: no answer.
+    #[error(transparent)]
+    Status(#[from] StatusError),
     /// `exec`: no such command.
     #[error("cannot run {command}: {error}")]
     Command {
@@ -113,7 +116,7 @@ impl Failure {
     #[must_use]
     pub const fn status(&self) -> u8 {
         match self {
-            Self::Internal { .. } | Self::Command { .. } => 1,
+            Self::Internal { .. } | Self::Command { .. } | Self::Status(_) => 1,
             // 2 is clap's: a command line that cannot be understood.
             Self::Privileges { .. } => 3,
             Self::Tracefs(_) => 4,

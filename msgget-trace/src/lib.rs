@@ -31,3 +31,4 @@ mod readiness;
 pub mod resolver;
 pub mod sink;
 pub mod source;
+pub mod status;

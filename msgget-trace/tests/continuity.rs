@@ -35,7 +35,7 @@ impl Bpffs {
     /// `run`, pinned here, with these further options.
     fn daemon(&self, options: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.arg("run").arg("--pin").arg(self.folder());
+        command.args(["run", "--status-socket", "none", "--pin"]).arg(self.folder());
         if let Some(hook) = env::var_os("MSGGET_TRACE_HOOK") {
             command.arg("--hook").arg(hook);
         }
@@ -251,7 +251,7 @@ fn a_folder_elsewhere_is_refused() {
     live!(60);
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary());
-    command.args(["run", "--pin"]).arg(dir.path().join("pins"));
+    command.args(["run", "--status-socket", "none", "--pin"]).arg(dir.path().join("pins"));
     finish(&mut command).refused(9, &["not on a BPF file system", "--no-pin"]);
     assert_eq!(finish(command.arg("--no-pin")).status.code(), Some(2));
 }

@@ -20,7 +20,7 @@ const THREADS: i32 = 8;
 /// `run` with these options, and with the hook that they name or none.
 fn daemon(options: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    command.args(["run", "--no-pin"]).args(options);
+    command.args(["run", "--status-socket", "none", "--no-pin"]).args(options);
     command
 }
 

@@ -166,7 +166,13 @@ fn without_privileges() {
 /// `msgget-trace run` in a mount namespace that `change` has prepared.
 fn with_mounts(change: &str) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &format!("set -e\n{change} \"$0\" run --no-pin \"$@\""), binary()]);
+    command.args([
+        "--mount",
+        "sh",
+        "-c",
+        &format!("set -e\n{change} \"$0\" run --no-pin --status-socket none \"$@\""),
+        binary(),
+    ]);
     command
 }
 

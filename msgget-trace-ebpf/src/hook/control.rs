@@ -11,7 +11,7 @@ use crate::{
     image::announce,
     maps::{self, CONTROLS, scratch},
     slot,
-    submit::send,
+    submit::{send, step},
     task::Task,
 };
 
@@ -46,15 +46,19 @@ pub(super) fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
     }
 }
 
-/// Sends `call`, which `task`, the current one, made and which is described but for its kind, and counts it.
+/// Sends `call`, which `task`, the current one, made and which is described but for its kind, and counts it as calls are.
 #[inline(always)]
 pub(super) fn submit(task: Task, call: &mut Call) {
     call.header = Call::CONTROL;
     announce(task, call, CONTROLS);
-    let sent = send(call);
     maps::count(|counters| {
-        counters.controls_seen += 1;
-        counters.controls_submitted += u64::from(sent);
-        counters.controls_lost += u64::from(!sent);
+        step(&mut counters.controls_seen, 1);
+        step(&mut counters.controls_submitted, 1);
     });
+    if !send(call) {
+        maps::count(|counters| {
+            step(&mut counters.controls_submitted, -1);
+            step(&mut counters.controls_lost, 1);
+        });
+    }
 }

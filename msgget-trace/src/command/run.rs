@@ -1,5 +1,7 @@
 //! `run`: settings go in; every call of the host comes out until a signal or a closed pipe ends it.
 
+use std::path::Path;
+
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{conclude, ready, runtime};
@@ -9,7 +11,7 @@ use crate::{
     failure::Failure,
 };
 
-pub(super) fn run(config: &Config) -> Result<(), Failure> {
+pub(super) fn run(config: &Config, socket: Option<&Path>) -> Result<(), Failure> {
     runtime()?.block_on(async {
         // Before anything is attached: a signal that comes early still leads to an orderly stop.
         let listen = |kind| signal(kind).map_err(Failure::internal("listening for signals"));
@@ -21,6 +23,9 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
             }
         };
         let mut daemon = Daemon::start(config).await?;
+        if let Some(path) = socket {
+            daemon.answer_at(path).await;
+        }
         ready(&daemon, "every msgget of this host");
         match daemon.trace(stop).await? {
             End::Done(signal) => conclude(daemon, signal).await,

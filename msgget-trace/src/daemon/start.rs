@@ -156,6 +156,7 @@ impl Daemon {
             current: None,
             owners,
             watch: super::Watch::new(config.heartbeat),
+            listener: None,
             loggers: Vec::new(),
         })
     }

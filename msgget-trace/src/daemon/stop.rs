@@ -15,6 +15,7 @@ impl Daemon {
     /// Detaches, drains, flushes, and strikes the balance, which `reason` goes with; beside it stands what went wrong on
     /// the way: [`Failure::Output`] when lines could not be written within [`STOP_DEADLINE`].
     pub async fn stop(mut self, reason: &'static str) -> (Ledger, Result<(), Failure>) {
+        self.listener = None; // from here on the numbers come by themselves
         let drained = self.drain().await;
         let counted = self.count().and_then(|()| self.report_losses());
         let mut stopped = drained.and(counted);

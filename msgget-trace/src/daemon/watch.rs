@@ -37,6 +37,8 @@ pub(super) struct Watch {
     /// The canary that is under way.
     flight: Option<Flight>,
     degraded: bool,
+    /// The ledger was found out of balance; it does not get back into it.
+    unbalanced: bool,
 }
 
 /// A canary under way. Its call is over, so its record, if there is one, stands before this position of the ring.
@@ -59,7 +61,13 @@ impl Watch {
             heeded: Skipped::default(),
             flight: None,
             degraded: false,
+            unbalanced: false,
         }
+    }
+
+    /// Whether what the sensor says is not to be relied on.
+    pub(super) const fn degraded(&self) -> bool {
+        self.degraded || self.unbalanced
     }
 }
 
@@ -80,16 +88,27 @@ impl Daemon {
             self.watch.due = now + self.watch.heartbeat;
             let balance = self.ledger.balance();
             self.say(News::Heartbeat { balance });
+            self.audit();
             self.fly()?;
         }
         Ok(())
     }
 
-    /// Brings the kernel's side of the ledger up to date.
+    /// Reports, once, a ledger that cannot be right, however much is on its way.
+    fn audit(&mut self) {
+        if let Some(violation) = self.ledger.violation_so_far()
+            && !std::mem::replace(&mut self.watch.unbalanced, true)
+        {
+            log::error!("the ledger does not balance, which is a defect: {violation}");
+            self.say(News::Degraded { reason: "ledger", detail: violation });
+        }
+    }
+
+    /// Brings the kernel's side of the ledger up to date: no older than the user's side, so that both together are bounds.
     pub(super) fn count(&mut self) -> Result<(), Failure> {
         let (mut kernel, mut skipped) = self.former;
         for source in std::iter::once(&self.source).chain(&self.later) {
-            kernel = kernel.plus(&source.total()?);
+            kernel = kernel.plus(&source.bound()?);
             skipped = skipped.plus(source.skipped());
         }
         self.ledger.kernel = kernel;

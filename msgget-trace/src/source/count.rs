@@ -9,6 +9,7 @@ use crate::{
     event::{Aggregate, Counts},
     failure::Failure,
     kernel::Skipped,
+    ledger::Ledger,
 };
 
 impl Source {
@@ -26,6 +27,14 @@ impl Source {
     /// As [`Self::counters`].
     pub fn total(&self) -> Result<Counters, Failure> {
         Ok(self.raw()?.since(&self.base))
+    }
+
+    /// As [`Self::total`], but a bound while programs run.
+    ///
+    /// # Errors
+    /// As [`Self::counters`].
+    pub fn bound(&self) -> Result<Counters, Failure> {
+        Ok(Ledger::against_the_flow([self.total()?, self.total()?, self.total()?]))
     }
 
     pub(super) fn raw(&self) -> Result<Counters, Failure> {

@@ -38,14 +38,21 @@ pub(crate) fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_msgget-trace")
 }
 
-/// `msgget-trace` with these arguments, the first of which is the subcommand; on the hooks that are to be tested, and beside
-/// all others.
+/// `msgget-trace` with these arguments, the first of which is the subcommand; on the hooks that are to be tested, beside
+/// all others, and without a socket for `status`, which only one daemon can have, unless it is given one.
 pub(crate) fn msgget_trace<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(binary());
-    let mut arguments = arguments.into_iter();
-    let subcommand = arguments.next();
-    let runs = subcommand.as_ref().is_some_and(|word| word.as_ref() == "run");
-    command.args(subcommand).args(runs.then_some("--no-pin"));
+    let arguments: Vec<S> = arguments.into_iter().collect();
+    let given = arguments.iter().any(|argument| argument.as_ref() == "--status-socket");
+    let mut arguments = arguments.iter();
+    let subcommand = arguments.next().map(AsRef::as_ref);
+    command.args(subcommand);
+    if subcommand.is_some_and(|subcommand| subcommand == "run") {
+        command.arg("--no-pin");
+        if !given {
+            command.args(["--status-socket", "none"]);
+        }
+    }
     if let Some(hook) = std::env::var_os("MSGGET_TRACE_HOOK") {
         command.arg("--hook").arg(hook);
     }

@@ -1,9 +1,13 @@
-//! A child's calls go in and come out changed: by a tracer, which stops it at their edges, or by Syscall User Dispatch, which
+//! A process's calls go in and come out changed: by a tracer, which stops it at their edges, or by Syscall User Dispatch, which
 //! gives them back to the child itself.
 
 use std::{
     io, mem,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    thread::{self, JoinHandle},
 };
 
 use super::sys::{self, Did, Fork, ok};
@@ -95,6 +99,68 @@ impl Traced {
         assert!(libc::WIFSTOPPED(status), "{status:#x}");
         libc::WSTOPSIG(status)
     }
+}
+
+/// Takes its calls of one number away from a running process while this is held: it enters them, and none is made.
+pub(crate) struct Thief {
+    enough: Arc<AtomicBool>,
+    tracer: Option<JoinHandle<()>>,
+}
+
+impl Thief {
+    /// Of the first thread of process `pid`.
+    pub(crate) fn of(pid: i32, number: i64) -> Self {
+        let enough = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&enough);
+        Self { enough, tracer: Some(thread::spawn(move || steal(pid, number, &told))) }
+    }
+}
+
+impl Drop for Thief {
+    fn drop(&mut self) {
+        self.enough.store(true, Ordering::SeqCst);
+        let ended = self.tracer.take().map(JoinHandle::join);
+        assert!(thread::panicking() || ended.is_some_and(|ended| ended.is_ok()), "the tracer failed");
+    }
+}
+
+/// Attaches, changes every entry into a call of this number until it is told to end, and detaches.
+fn steal(pid: i32, number: i64, enough: &AtomicBool) {
+    let command = |request: u32, data: i64| {
+        // SAFETY: these requests take integers only.
+        ok(unsafe { libc::ptrace(request, pid, 0, data) }, "ptrace");
+    };
+    let stopped = || {
+        let mut status = 0;
+        // SAFETY: `status` is valid for writing.
+        ok(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) }, "waitpid");
+        assert!(libc::WIFSTOPPED(status), "{status:#x}");
+        status
+    };
+    command(libc::PTRACE_SEIZE, libc::PTRACE_O_TRACESYSGOOD.into());
+    command(libc::PTRACE_INTERRUPT, 0);
+    let mut status = stopped();
+    while !enough.load(Ordering::SeqCst) {
+        // Signals go on to it; the other stops are none.
+        let call = libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80;
+        let signal = if call || status >> 16 != 0 { 0 } else { libc::WSTOPSIG(status) };
+        if call {
+            // SAFETY: plain data, for which all zeros is a value.
+            let mut registers: Registers = unsafe { mem::zeroed() };
+            // SAFETY: `registers` is valid for writing.
+            ok(unsafe { libc::ptrace(libc::PTRACE_GETREGS, pid, 0, &raw mut registers) }, "PTRACE_GETREGS");
+            // The result of a call that has not been made yet, arch/x86/entry/entry_64.S.
+            let enters = registers.rax.cast_signed() == -i64::from(libc::ENOSYS);
+            if enters && registers.orig_rax == number.cast_unsigned() {
+                registers.orig_rax = u64::MAX;
+                // SAFETY: `registers` is valid for reading.
+                ok(unsafe { libc::ptrace(libc::PTRACE_SETREGS, pid, 0, &raw const registers) }, "PTRACE_SETREGS");
+            }
+        }
+        command(libc::PTRACE_SYSCALL, signal.into());
+        status = stopped();
+    }
+    command(libc::PTRACE_DETACH, 0);
 }
 
 /// What the kernel does with this process's calls: 0 executes them, 1 sends SIGSYS instead.
