@@ -59,6 +59,8 @@ pub struct Mark {
     pub at_ns: u64,
     /// What of the kernel's counters is accounted for: in lines, or said to be lost.
     pub counters: Counters,
+    /// Skipped runs of the program that makes the records of calls, and of the others, that have been said.
+    pub skipped: [u64; 2],
 }
 
 const _: () = assert!(size_of::<State>() == 88 + 2 * size_of::<Mark>());

@@ -12,10 +12,17 @@ mod offsets;
 pub mod pin;
 pub mod require;
 pub mod ring;
+mod settings;
+mod skipped;
 pub mod state;
 
 pub use ladder::{Choice, candidates};
-pub use load::{Handles, Kernel, KernelLogger, Settings, Skipped};
+pub use load::{Handles, Kernel, KernelLogger};
+pub use settings::Settings;
+pub use skipped::Skipped;
+
+/// The kernel program, as build.rs made it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/msgget-trace-ebpf"));
 
 /// Type information about the running kernel, Documentation/bpf/btf.rst.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";

@@ -48,8 +48,12 @@ pub struct Source {
     said: (u64, u64),
     /// Both, on each CPU.
     losses: Vec<u64>,
+    /// Runs that have been said to be skipped.
+    said_skipped: Skipped,
     /// What had been counted when this daemon came.
     base: Counters,
+    /// What had been skipped then.
+    base_skipped: Skipped,
     /// What was counted when it was looked last.
     seen: Counters,
     /// Calls and controls that were given out.
@@ -67,6 +71,8 @@ pub struct Source {
     unsure: bool,
     /// Up to where the room in the ring was given back.
     published: u64,
+    /// Somebody else gave room back.
+    robbed: Option<String>,
 }
 
 impl Source {
@@ -108,10 +114,13 @@ impl Source {
         let mut source = Self::new(kernel, handles, ring, BootTime(state.attached_ns), told);
         let Some(mark) = source.handles.shared.marked(source.handles.ring.cursor()) else { return Ok(None) };
         source.base = mark.counters;
+        source.base_skipped = mark.skipped.into();
+        source.said_skipped = source.base_skipped;
         source.accounted = mark.counters;
         source.said = (mark.counters.lost_ring_full, mark.counters.controls_lost);
         source.attribution = Attribution::resume(&source.kernel.accounts()?);
         source.inherited = Some(BootTime(mark.at_ns));
+        source.published = mark.position;
         source.trusted = true;
         source.unsure = true;
         if !source.kernel.attached() {
@@ -137,7 +146,9 @@ impl Source {
             lost: 0,
             said: (0, 0),
             losses: Vec::new(),
+            said_skipped: Skipped::default(),
             base: Counters::default(),
+            base_skipped: Skipped::default(),
             seen: Counters::default(),
             given: (0, 0),
             sides: VecDeque::new(),
@@ -146,6 +157,7 @@ impl Source {
             trusted: false,
             unsure: false,
             published: 0,
+            robbed: None,
         }
     }
 
@@ -159,6 +171,23 @@ impl Source {
     #[must_use]
     pub const fn attached(&self) -> bool {
         self.kernel.attached()
+    }
+
+    /// Which programs these are and what they were told, as a digest.
+    #[must_use]
+    pub fn settings(&self) -> Uuid {
+        Uuid::from_bytes(self.handles.shared.read().settings)
+    }
+
+    /// What somebody else did to it, if that can be seen.
+    #[must_use]
+    pub fn tampered(&self) -> Option<String> {
+        if let Some(robbed) = &self.robbed {
+            return Some(robbed.clone());
+        }
+        self.kernel
+            .unpinned()
+            .map(|pin| format!("{} is gone, so the hooks would not outlive the daemon", pin.display()))
     }
 
     /// Whether it would outlive the daemon.

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Line, Program, binary, finish, sys};
+use common::{Line, Program, binary, bpf, finish, sys};
 
 /// A BPF file system of its own, gone with everything pinned in it at the end.
 struct Bpffs(tempfile::TempDir);
@@ -106,10 +106,12 @@ fn killed_ten_times_it_tells_every_call() {
     let mut daemon = start(0);
     let (tid, last) = thread::scope(|scope| {
         let calls = scope.spawn(|| call_until(&ended));
+        // An emulated machine runs it on every rung.
+        let none = if common::live::slowness() == 1 { Duration::from_secs(3) } else { Duration::from_millis(500) };
         for nth in 1..=10 {
             thread::sleep(Duration::from_millis(300));
             kill(&daemon);
-            thread::sleep(Duration::from_millis(300)); // when there is none
+            thread::sleep(none);
             daemon = start(nth);
         }
         thread::sleep(Duration::from_millis(300));
@@ -156,6 +158,8 @@ fn other_options_replace_the_hooks_and_lose_nothing() {
     let lines: Vec<_> = (0..=2).flat_map(|nth| lines_of(&output(nth))).collect();
     all_told(&lines, tid, last);
     assert_eq!(report.balance()["abandoned"], 0);
+    let change = fs::read_to_string(output(2)).unwrap().lines().nth(1).unwrap().to_owned();
+    assert!(change.contains("\"eventName\":\"config_change\""), "{change}");
     let shown = |line: &Line| line.has("commandLine");
     assert!(lines_of(&output(1)).last().is_some_and(|line| !shown(line)), "the old options are in force");
 }
@@ -226,6 +230,34 @@ fn what_the_output_did_not_take_the_next_one_tells() {
 }
 
 #[test]
+fn what_somebody_takes_away_is_said() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let daemon = Program::start(&mut bpffs.daemon(&["--heartbeat", "1"])).ready();
+    fs::remove_file(bpffs.sets()[0].join("COUNTERS")).unwrap();
+    daemon.stdout.find(|line| line.contains("\"eventName\":\"degraded\""));
+    thread::sleep(Duration::from_millis(2500)); // more heartbeats, and not another word
+    let report = daemon.stop();
+    report.balanced();
+    let degraded = report.health("degraded");
+    let [record] = degraded.as_slice() else { panic!("{degraded:?}") };
+    assert_eq!(record["reason"], "tampered");
+    assert!(record["detail"].as_str().unwrap().contains("COUNTERS is gone"), "{record}");
+    assert!(!bpffs.folder().exists(), "left behind");
+}
+
+#[test]
+fn another_reader_of_the_ring_is_noticed() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let daemon = Program::start(&mut bpffs.daemon(&["--heartbeat", "1"])).ready();
+    // The kernel stops the ring's reader from nothing: the position is a word in a shared page.
+    bpf::advance_ring(&bpffs.sets()[0].join("RECORDS"), 1 << 20);
+    daemon.stdout.find(|line| line.contains("somebody else reads the ring"));
+    daemon.stop();
+}
+
+#[test]
 fn pins_of_another_version_are_counted_and_removed() {
     live!(60);
     let bpffs = Bpffs::mount();
@@ -235,7 +267,7 @@ fn pins_of_another_version_are_counted_and_removed() {
     sys::private_ipc(|| (1..=CALLS).for_each(|key| _ = sys::msgget_only(key as i32, 0)));
     let set = bpffs.sets().remove(0);
     // The version is the first word.
-    sys::change_bpf_element(&set.join("STATE"), |state| state[..4].copy_from_slice(&1_u32.to_ne_bytes()));
+    bpf::change_element(&set.join("STATE"), |state| state[..4].copy_from_slice(&1_u32.to_ne_bytes()));
     let report = Program::start(&mut bpffs.daemon(&[])).ready().stop();
     report.balanced();
     let abandoned = report.balance()["abandoned"];

@@ -222,7 +222,12 @@ impl Daemon {
     fn announce(&mut self, passed: Vec<Passed>, int80_proved: bool, inherited: Option<BootTime>, abandoned: u64) {
         let absent = self.hooks().absent().collect();
         let pinned = self.hooks().pinned();
-        self.say(News::Start { passed, int80_proved, absent, pinned, inherited });
+        let config = self.hooks().settings();
+        self.say(News::Start { passed, int80_proved, absent, config, pinned, inherited });
+        let from = self.source.settings();
+        if from != config {
+            self.say(News::ConfigChange { from, to: config });
+        }
         self.ledger.abandoned = abandoned;
         if abandoned > 0 {
             let (reason, since) = (LossReason::AbiChanged, BootTime(0));

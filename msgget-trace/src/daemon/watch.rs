@@ -39,6 +39,8 @@ pub(super) struct Watch {
     degraded: bool,
     /// The ledger was found out of balance; it does not get back into it.
     unbalanced: bool,
+    /// Somebody meddled with it; nor does this pass.
+    tampered: bool,
 }
 
 /// A canary under way. Its call is over, so its record, if there is one, stands before this position of the ring.
@@ -62,12 +64,13 @@ impl Watch {
             flight: None,
             degraded: false,
             unbalanced: false,
+            tampered: false,
         }
     }
 
     /// Whether what the sensor says is not to be relied on.
     pub(super) const fn degraded(&self) -> bool {
-        self.degraded || self.unbalanced
+        self.degraded || self.unbalanced || self.tampered
     }
 }
 
@@ -89,6 +92,7 @@ impl Daemon {
             let balance = self.ledger.balance();
             self.say(News::Heartbeat { balance });
             self.audit();
+            self.inspect();
             self.fly()?;
         }
         Ok(())
@@ -101,6 +105,15 @@ impl Daemon {
         {
             log::error!("the ledger does not balance, which is a defect: {violation}");
             self.say(News::Degraded { reason: "ledger", detail: violation });
+        }
+    }
+
+    /// Reports, once, what somebody has done to hooks and ring that are ours.
+    fn inspect(&mut self) {
+        if let Some(detail) = self.source.tampered().filter(|_| !self.watch.tampered) {
+            self.watch.tampered = true;
+            log::warn!("{detail}");
+            self.say(News::Degraded { reason: "tampered", detail });
         }
     }
 

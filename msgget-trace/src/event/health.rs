@@ -1,5 +1,7 @@
 //! What happens to the sensor itself: the types of the health records, which stand in the stream among the calls.
 
+use uuid::Uuid;
+
 use super::{BootTime, Rung};
 
 /// Names and numbers, each name once: the ledger as a record carries it.
@@ -60,6 +62,8 @@ pub enum News {
         int80_proved: bool,
         /// Members of kernel structures that this kernel lacks, and so does every event.
         absent: Vec<&'static str>,
+        /// Digest of the programs and what they were told.
+        config: Uuid,
         /// Whether programs and ring would outlive the daemon.
         pinned: bool,
         /// When the daemon that left them had last brought anything to its end, if one did: what was called since then
@@ -70,6 +74,13 @@ pub enum News {
     Heartbeat {
         /// A snapshot: what is on its way has been taken in, and not yet given out.
         balance: Balance,
+    },
+    /// The options are not those of the daemon whose hooks were taken over: from here on the calls are seen by others.
+    ConfigChange {
+        /// Digest of the former programs and what they were told.
+        from: Uuid,
+        /// Of those in use.
+        to: Uuid,
     },
     /// Calls went missing, and it is known how many.
     Loss {
@@ -107,6 +118,7 @@ impl News {
         match self {
             Self::Start { .. } => "start",
             Self::Heartbeat { .. } => "heartbeat",
+            Self::ConfigChange { .. } => "config_change",
             Self::Loss { .. } => "loss",
             Self::Degraded { .. } => "degraded",
             Self::Recovered => "recovered",

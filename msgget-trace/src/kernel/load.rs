@@ -16,17 +16,11 @@ use msgget_trace_ebpf::{ABI_VERSION, Account, AccountKey, Config, Counters, MEMB
 use tokio::io::{Interest, unix::AsyncFd};
 use uuid::Uuid;
 
-use super::{accounts::Accounts, attach::Links, in_flight::InFlight, offsets, pin, require, ring::Ring, state::Shared};
-use crate::{
-    cli::KernelLog,
-    config::{Budgets, Scope},
-    event::Rung,
-    failure::Failure,
-    readiness::watch,
+use super::{
+    OBJECT, Settings, Skipped, accounts::Accounts, attach::Links, in_flight::InFlight, offsets, pin, ring::Ring,
+    state::Shared,
 };
-
-/// The kernel program, as build.rs made it.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/msgget-trace-ebpf"));
+use crate::{config::Scope, event::Rung, failure::Failure, readiness::watch};
 
 /// A type of the ABI, in a wrapper of ours: the rules of coherence let nobody else declare it plain data for aya.
 #[derive(Clone, Copy)]
@@ -47,53 +41,6 @@ unsafe impl aya::Pod for Abi<AccountKey> {}
 /// One [`Counters`] for each CPU.
 type PerCpu = PerCpuArray<MapData, Abi<Counters>>;
 
-/// What the kernel program is told.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// By which hooks.
-    pub rung: Rung,
-    /// Which calls.
-    pub scope: Scope,
-    /// Size of the ring in bytes.
-    pub ring_bytes: u32,
-    /// What the program says.
-    pub log: KernelLog,
-    /// Whether the command lines of callers are read.
-    pub command_lines: bool,
-    /// How much a caller may send.
-    pub budgets: Budgets,
-}
-
-impl Settings {
-    fn config(&self, read_kernel: bool) -> Config {
-        Config {
-            follow: u32::from(self.scope == Scope::Descendants),
-            wake_bytes: self.ring_bytes / 8,
-            read_kernel: u32::from(read_kernel),
-            command_lines: u32::from(self.command_lines),
-            process_interval_ns: Budgets::interval_ns(self.budgets.process),
-            owner_interval_ns: Budgets::interval_ns(self.budgets.owner),
-            burst: self.budgets.burst,
-            id_index_bits: require::id_index_bits(),
-        }
-    }
-
-    /// aya-log's levels; at 0 the verifier removes the code.
-    const fn log_level(&self) -> u8 {
-        match self.log {
-            KernelLog::Off => 0,
-            KernelLog::Warn => 2,
-            KernelLog::Debug => 4,
-        }
-    }
-
-    /// Two sets of programs with the same digest are the same programs, and were told the same.
-    fn digest(&self, offsets: &Offsets, read_kernel: bool) -> [u8; 16] {
-        let told = format!("{:?} {offsets:?} {} {}", self.config(read_kernel), self.log_level(), self.rung.name());
-        Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_OID, OBJECT), told.as_bytes()).into_bytes()
-    }
-}
-
 /// What is shared with the programs.
 #[derive(Debug)]
 pub struct Handles {
@@ -103,24 +50,6 @@ pub struct Handles {
     pub in_flight: InFlight,
     /// What they know of us, and the next daemon will.
     pub shared: Shared,
-}
-
-/// Runs of our programs that the kernel skipped because one was running on that CPU already (`recursion_misses`,
-/// kernel/bpf/syscall.c).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Skipped {
-    /// Of the program that makes the records: so many calls nobody saw. Fewer where the program runs for other calls, too.
-    pub calls: u64,
-    /// Of the others: so many calls say less than they could, or so many removals nobody saw.
-    pub halves: u64,
-}
-
-impl Skipped {
-    /// Both added up.
-    #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
-        Self { calls: self.calls + other.calls, halves: self.halves + other.halves }
-    }
 }
 
 /// The programs in the kernel. Dropping it takes them out, unless they are pinned.
@@ -258,6 +187,15 @@ impl Kernel {
     #[must_use]
     pub const fn pinned(&self) -> bool {
         self.set.is_some()
+    }
+
+    /// The first pin that should be there and is not.
+    #[must_use]
+    pub fn unpinned(&self) -> Option<PathBuf> {
+        let set = self.set.as_deref()?;
+        let links = Links::programs(self.settings.rung).map(|name| format!("link_{name}"));
+        let mut pins = links.chain(pin::MAPS.map(str::to_owned)).map(|name| set.join(name));
+        pins.find(|pin| !pin.exists())
     }
 
     /// Detaches the hooks. The ring and the counters stay.

@@ -104,6 +104,12 @@ impl Ring {
         self.cursor
     }
 
+    /// Up to where the room was given back, by us or by whoever else has the ring.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.consumer_position().load(Ordering::Relaxed)
+    }
+
     /// Gives the room of all records before `position` back to the kernel.
     pub fn publish(&mut self, position: u64) {
         // Release: our reads of the records come before the kernel's next writes there.

@@ -63,7 +63,7 @@ impl Source {
     /// Runs of the programs that the kernel skipped.
     #[must_use]
     pub fn skipped(&self) -> Skipped {
-        self.skipped.unwrap_or_else(|| self.kernel.skipped())
+        self.skipped.unwrap_or_else(|| self.kernel.skipped()).since(self.base_skipped)
     }
 
     /// Notes that calls of late were not seen, or only half.
@@ -93,6 +93,7 @@ impl Source {
         let cpus = self.kernel.counters()?;
         let sum = cpus.iter().fold(Counters::default(), Counters::plus);
         self.said = (sum.lost_ring_full, sum.controls_lost);
+        self.said_skipped = self.kernel.skipped();
         let now = cpus.iter().map(|cpu| cpu.lost_ring_full + cpu.controls_lost).collect();
         let known = std::mem::replace(&mut self.losses, now);
         if known.is_empty() && self.inherited.is_some() {

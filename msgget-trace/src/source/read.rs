@@ -117,6 +117,13 @@ impl Source {
     /// Gives the room of all records back that were given out and those in between, but for that of `current`, which is
     /// still on its way.
     pub fn publish(&mut self, current: Option<&Event>) {
+        let given_back = self.handles.ring.published();
+        if given_back != self.published {
+            self.robbed = Some(format!(
+                "somebody else reads the ring: its room was given back up to {given_back}, by us up to {}",
+                self.published
+            ));
+        }
         let held = current.or(self.decider.oldest()).map(|event| event.id().position);
         self.published = held.unwrap_or(self.handles.ring.cursor());
         while let Some((_, image)) = self.sides.pop_front_if(|(position, _)| *position < self.published) {
@@ -145,7 +152,7 @@ impl Source {
             self.accounted.submitted + self.accounted.aggregated_calls() + self.accounted.lost_ring_full;
         self.accounted.controls_seen = self.accounted.controls_submitted + self.accounted.controls_lost;
         let (position, at_ns) = (self.published, Clock::boot_now().0);
-        self.handles.shared.mark(Mark { position, at_ns, counters: self.accounted });
+        self.handles.shared.mark(Mark { position, at_ns, counters: self.accounted, skipped: self.said_skipped.into() });
         self.handles.ring.publish(self.published);
     }
 

@@ -8,7 +8,6 @@ use std::{
         unix::process::ExitStatusExt,
     },
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::Path,
     process::ExitStatus,
     sync::atomic::AtomicU32,
     thread,
@@ -320,36 +319,4 @@ pub(crate) fn bpf_program_exists(id: u32) -> bool {
     }
     assert_eq!(errno(), libc::ENOENT, "BPF_PROG_GET_FD_BY_ID");
     false
-}
-
-/// Changes the only element of the array map that is pinned at `path`.
-pub(crate) fn change_bpf_element(path: &Path, change: impl FnOnce(&mut [u8])) {
-    const LOOKUP: i32 = 1;
-    const UPDATE: i32 = 2;
-    const OBJ_GET: i32 = 7;
-    /// The parts of `union bpf_attr` that these commands use.
-    #[repr(C)]
-    struct Element {
-        map: u64,
-        key: u64,
-        value: u64,
-        flags: u64,
-    }
-    let bpf = |command: i32, attributes: *const Element| {
-        // SAFETY: every caller fills in what the command reads, and points to memory that lives.
-        let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<Element>()) };
-        assert!(result >= 0, "bpf command {command}: {}", io::Error::last_os_error());
-        result
-    };
-    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
-    let pin = Element { map: path.as_ptr() as u64, key: 0, value: 0, flags: 0 };
-    let map = bpf(OBJ_GET, &raw const pin);
-    let (key, mut value) = (0_u32, vec![0_u8; 1 << 16]);
-    let pointer = value.as_mut_ptr() as u64;
-    let element = Element { map: map as u64, key: &raw const key as u64, value: pointer, flags: 0 };
-    bpf(LOOKUP, &raw const element);
-    change(&mut value);
-    bpf(UPDATE, &raw const element);
-    // SAFETY: ours.
-    unsafe { libc::close(map as i32) };
 }

@@ -3,6 +3,8 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
+use uuid::Uuid;
+
 use super::{Json, SCHEMA_VERSION, Shown, append};
 use crate::event::{Health, News};
 
@@ -26,7 +28,7 @@ impl Json {
 
     fn facts<'a>(&self, news: &'a News) -> Facts<'a> {
         match news {
-            News::Start { passed, int80_proved, absent, pinned, inherited } => {
+            News::Start { passed, int80_proved, absent, config, pinned, inherited } => {
                 let passed =
                     passed.iter().map(|passed| PassedOver { hook: passed.rung.name(), reason: &passed.reason });
                 Facts::Start {
@@ -34,9 +36,13 @@ impl Json {
                     int80_proved: *int80_proved,
                     passed_over: passed.collect(),
                     absent,
+                    config_digest: Shown(*config),
                     pinned: *pinned,
                     inherited_since: inherited.map(|moment| self.clock.wall(moment)),
                 }
+            }
+            News::ConfigChange { from, to } => {
+                Facts::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
             }
             News::Heartbeat { balance } => Facts::Heartbeat { balance: Numbers(balance) },
             News::Loss { reason, count, cpu, since } => {
@@ -76,9 +82,14 @@ enum Facts<'a> {
         int80_proved: bool,
         passed_over: Vec<PassedOver<'a>>,
         absent: &'a [&'static str],
+        config_digest: Shown<Uuid>,
         pinned: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         inherited_since: Option<u64>,
+    },
+    ConfigChange {
+        former_config_digest: Shown<Uuid>,
+        config_digest: Shown<Uuid>,
     },
     Heartbeat {
         balance: Numbers<'a>,
