@@ -36,7 +36,7 @@ impl Bpffs {
     fn daemon(&self, options: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(["run", "--status-socket", "none", "--pin"]).arg(self.folder());
-        if let Some(hook) = env::var_os("MSGGET_TRACE_HOOK") {
+        if let Some(hook) = env::var_os("MSGGET_TRACE_HOOK").filter(|_| !options.contains(&"--hook")) {
             command.arg("--hook").arg(hook);
         }
         command.args(options);
@@ -162,6 +162,31 @@ fn other_options_replace_the_hooks_and_lose_nothing() {
     assert!(change.contains("\"eventName\":\"config_change\""), "{change}");
     let shown = |line: &Line| line.has("commandLine");
     assert!(lines_of(&output(1)).last().is_some_and(|line| !shown(line)), "the old options are in force");
+}
+
+/// Hooks of one kind tell of what was called while there was no daemon, to one that then takes those of another.
+#[test]
+fn other_hooks_take_over_from_those_that_waited() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    for [before, after] in [["tracepoint", "tp_btf"], ["tp_btf", "tracepoint"]] {
+        if sys::confidential() {
+            return; // there are no tracepoints of system calls
+        }
+        kill(&Program::start(&mut bpffs.daemon(&["--hook", before])).ready());
+        let waited = sys::private_ipc(|| sys::msgget(0x77, 0));
+        let daemon = Program::start(&mut bpffs.daemon(&["--hook", after])).ready();
+        let seen = sys::private_ipc(|| sys::msgget(0x78, 0));
+        let report = daemon.stop();
+        let lines = report.balanced();
+        for (did, hook) in [(waited, before), (seen, after)] {
+            let told: Vec<_> = lines.iter().filter(|line| line.is_call() && line.by_thread(did.tid)).collect();
+            let [line] = told.as_slice() else { panic!("{hook}: {told:?}") };
+            assert_eq!((line.result(), line.text("hook")), (did.result(), hook));
+        }
+        assert_eq!(report.health("config_change").len(), 1);
+        assert!(!bpffs.folder().exists(), "left behind");
+    }
 }
 
 #[test]

@@ -19,7 +19,10 @@ use common::{Line, run, sys};
 use libc::IPC_CREAT;
 
 const UIDS: [u32; 4] = [4001, 4002, 4003, 4004];
-const ROUNDS: usize = 2500;
+/// How many, each of two calls.
+fn rounds() -> usize {
+    2500 / common::live::slowness() as usize
+}
 /// The bits of the flags above those that have a name.
 const NTH: u32 = 13;
 /// Few keys, so that the processes meet.
@@ -64,7 +67,7 @@ fn effective(uid: u32) {
 /// Creates, opens and removes as `uid` in one namespace after the other, and writes the truth to `log`.
 fn fight(uid: u32, namespaces: &[File], log: &Path) {
     let (mut seed, mut text) = (uid, String::new());
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         if round % 50 == 0 {
             effective(0);
             let namespace = &namespaces[(round / 50 + uid as usize) % namespaces.len()];
@@ -166,7 +169,7 @@ fn fought(options: &[&str], all: bool) -> (usize, usize, usize) {
     let (mut open, mut calls, mut told) = (0, 0, 0);
     for log in logs {
         let truths: Vec<_> = fs::read_to_string(log).unwrap().lines().map(Truth::parse).collect();
-        assert_eq!(truths.len(), 2 * ROUNDS);
+        assert_eq!(truths.len(), 2 * rounds());
         calls += truths.len();
         let (still_open, with_a_line) = judge(&truths, &lines, fexit, all);
         open += still_open;

@@ -46,14 +46,19 @@ pub(crate) struct Plan {
     /// Rungs of the ladder to run them on, one after the other
     #[arg(long, value_delimiter = ',')]
     pub(crate) rungs: Vec<String>,
+    /// Also tests that no option of this kernel can matter to
+    #[arg(long)]
+    pub(crate) plain: bool,
     /// A file, and what must be in it if this machine is what it should be: `path=text`
     #[arg(long)]
     pub(crate) must: Vec<String>,
 }
 
-/// Tests of what is the same on every rung, which a machine runs on its first one only: together they take most of the
-/// time.
-const ONCE: [&str; 6] = ["btf", "exec", "findings", "hostile", "ladder", "lifecycle"];
+/// Tests of what is the same on every rung, which a machine runs on its first one only: together with [`PLAIN`] they take most
+/// of the time.
+const ONCE: [&str; 4] = ["images", "ladder", "place", "who"];
+/// The same of what no option of a kernel changes, either: for plain machines.
+const PLAIN: [&str; 9] = ["blind", "btf", "budget", "continuity", "exec", "findings", "hostile", "lifecycle", "status"];
 
 /// Runs the tests and turns the machine off; comes back only if this is no such machine.
 pub(crate) fn main(plan: &Plan) -> Result<Infallible> {
@@ -85,8 +90,9 @@ fn run(plan: &Plan) -> Result<()> {
     tests.sort();
     for (nth, rung) in plan.rungs.iter().enumerate() {
         for path in &tests {
-            let once = ONCE.iter().any(|name| path.ends_with(name));
-            if nth == 0 || !once {
+            let among = |names: &[&str]| names.iter().any(|name| path.ends_with(name));
+            let first = nth == 0;
+            if (first || !among(&ONCE)) && (first && plan.plain || !among(&PLAIN)) {
                 test(path, rung, plan.threads, &console)?;
             }
         }

@@ -85,7 +85,7 @@ const MACHINES: [Machine; 4] = [
 /// How many machines run at a time.
 const AT_ONCE: usize = 2;
 /// How long a machine may take for each rung.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_secs(400);
 /// How much of a log is shown when a guest failed.
 const LAST_LINES: usize = 200;
 
@@ -195,6 +195,9 @@ impl Machine {
             self.threads,
             self.rungs.join(",")
         );
+        if self.options.is_empty() {
+            line.push_str(" --plain");
+        }
         if let Some(must) = self.must {
             line.push_str(" --must ");
             line.push_str(must);
@@ -230,6 +233,6 @@ mod tests {
         };
         let must = vec!["/sys/kernel/security/lockdown=[confidentiality]".to_owned()];
         let rungs = MACHINES[2].rungs.iter().map(ToString::to_string).collect();
-        assert_eq!(plan, Plan { threads: 2, rungs, must });
+        assert_eq!(plan, Plan { threads: 2, rungs, plain: false, must });
     }
 }
