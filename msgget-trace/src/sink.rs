@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::{
         fd::{AsRawFd as _, OwnedFd},
         unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
@@ -79,7 +79,12 @@ impl Sink {
             Ok(if stream { Way::Stream(watch(file, Interest::WRITABLE)?) } else { Way::File(file) })
         });
         match way {
-            Ok(way) => Ok(Self { name, way, pending: Vec::new(), written: 0, total: 0 }),
+            Ok(way) => {
+                // What a crash or a full disk left of a line must not swallow our first.
+                let torn = matches!(output, Output::File(path) if ends_amid_a_line(path).unwrap_or(false));
+                let pending = if torn { vec![b'\n'] } else { Vec::new() };
+                Ok(Self { name, way, pending, written: 0, total: 0 })
+            }
             Err(error) => Err(Failure::Output { output: name, error }),
         }
     }
@@ -132,6 +137,19 @@ impl Sink {
 
 /// Opens `path` for appending. Of a pipe nobody reads, opening says so at once instead of waiting where no signal reaches
 /// us; written to it is as any other.
+fn ends_amid_a_line(path: &Path) -> io::Result<bool> {
+    if !path.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut file = File::open(path)?;
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    Ok(last != *b"\n")
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK).open(path)?;

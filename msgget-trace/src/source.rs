@@ -108,11 +108,11 @@ impl Source {
     /// # Errors
     /// As [`Self::attach`].
     pub fn adopt(set: &Path, config: &Config, reader: Reader) -> Result<Option<Self>, Failure> {
-        let Some((kernel, handles)) = Kernel::adopt(&settings(Rung::TpBtf, config), set)? else { return Ok(None) };
+        let Some((kernel, mut handles)) = Kernel::adopt(&settings(Rung::TpBtf, config), set)? else { return Ok(None) };
+        let Some(mark) = handles.shared.marked(handles.ring.cursor()) else { return Ok(None) };
         let state = handles.shared.read();
         let (ring, told) = (Uuid::from_bytes(state.ring), BootTime(state.from_ns)..BootTime(state.until_ns));
         let mut source = Self::new(kernel, handles, ring, BootTime(state.attached_ns), told);
-        let Some(mark) = source.handles.shared.marked(source.handles.ring.cursor()) else { return Ok(None) };
         source.base = mark.counters;
         source.base_skipped = mark.skipped.into();
         source.said_skipped = source.base_skipped;
@@ -232,6 +232,23 @@ impl Source {
         // What it misses from now on, the other one tells.
         self.skipped = Some(self.kernel.skipped());
         self.detach();
+    }
+
+    /// Gives way to `next`, which has taken over, as [`Self::hand_over`] would have done to its end.
+    pub fn give_way(&mut self, next: &Self) {
+        if self.told.end == BootTime(u64::MAX) {
+            self.told.end = next.told.start;
+            self.keep_span();
+        }
+        if self.kernel.attached() {
+            self.detach();
+        }
+    }
+
+    /// Says who reads from now on.
+    pub fn set_reader(&mut self, reader: Reader) {
+        let generation = self.handles.shared.read().reader.generation;
+        self.handles.shared.set_reader(Reader { generation, ..reader });
     }
 
     /// Detaches the hooks. What they saw is still to be read.

@@ -7,6 +7,7 @@ mod common;
 use std::{
     collections::HashMap,
     env, fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
@@ -284,6 +285,80 @@ fn another_reader_of_the_ring_is_noticed() {
     bpf::advance_ring(&bpffs.sets()[0].join("RECORDS"), 1 << 20);
     daemon.stdout.find(|line| line.contains("somebody else reads the ring"));
     daemon.stop();
+}
+
+/// One that has to bring out first what it inherited, and cannot, can be stopped all the same.
+#[test]
+fn it_can_be_stopped_before_it_is_ready() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    kill(&Program::start(&mut bpffs.daemon(&[])).ready());
+    const CALLS: i32 = 2_000; // more than any pipe holds
+    let tid = sys::private_ipc(|| {
+        (1..=CALLS).for_each(|key| _ = sys::msgget_only(key, 0));
+        sys::thread_id()
+    });
+    let (stuck, unread) = Program::start_unread(&mut bpffs.daemon(&[]));
+    thread::sleep(Duration::from_secs(1));
+    let report = stuck.stop();
+    assert_eq!((report.status.code(), report.stderr.len()), (Some(0), 0), "{:#?}", report.stderr);
+    let mut text = Vec::new();
+    let pipe: std::os::fd::OwnedFd = unread.into();
+    std::io::Read::read_to_end(&mut fs::File::from(pipe), &mut text).unwrap();
+    let mut lines = common::lines_of(String::from_utf8(text).unwrap().rsplit_once('\n').unwrap().0);
+    let report = Program::start(&mut bpffs.daemon(&[])).ready().stop();
+    lines.extend(report.balanced());
+    all_told(&lines, tid, CALLS);
+    assert!(!bpffs.folder().exists(), "left behind");
+}
+
+/// As a daemon leaves them that dies while new hooks take over from old ones: two whole sets, both attached.
+#[test]
+fn of_two_sets_that_are_attached_each_tells_its_part() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let call = |key| sys::private_ipc(|| sys::msgget(key, 0));
+    kill(&Program::start(&mut bpffs.daemon(&[])).ready());
+    let mut calls = vec![call(1)];
+    let other = bpffs.0.path().join("other");
+    let mut second = Command::new(binary());
+    second.args(["run", "--status-socket", "none", "--pin"]).arg(&other);
+    if let Some(hook) = env::var_os("MSGGET_TRACE_HOOK") {
+        second.arg("--hook").arg(hook);
+    }
+    kill(&Program::start(&mut second).ready());
+    calls.push(call(2));
+    let set = fs::read_dir(&other).unwrap().next().unwrap().unwrap();
+    fs::rename(set.path(), bpffs.folder().join(set.file_name())).unwrap();
+
+    let daemon = Program::start(&mut bpffs.daemon(&["--heartbeat", "1"])).ready();
+    calls.push(call(3));
+    thread::sleep(Duration::from_millis(2500)); // a canary or two
+    let report = daemon.stop();
+    let lines = report.balanced();
+    for did in calls {
+        let told = lines.iter().filter(|line| line.is_call() && line.by_thread(did.tid)).count();
+        assert_eq!(told, 1, "{did:?}");
+    }
+    assert!(report.health("degraded").is_empty(), "{:?}", report.health("degraded"));
+    assert!(!bpffs.folder().exists(), "left behind");
+}
+
+/// Where anybody may make folders, one that is not ours alone is a trap.
+#[test]
+fn folders_of_others_are_refused() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let refused = |words: &[&str]| finish(&mut bpffs.daemon(&[])).refused(9, words);
+    fs::create_dir(bpffs.folder()).unwrap();
+    fs::set_permissions(bpffs.folder(), fs::Permissions::from_mode(0o777)).unwrap();
+    refused(&["not ours alone"]);
+    let _ = fs::remove_dir(bpffs.folder());
+    let victim = bpffs.0.path().join("victim");
+    fs::create_dir_all(victim.join("precious")).unwrap();
+    std::os::unix::fs::symlink(&victim, bpffs.folder()).unwrap();
+    refused(&["cannot pin"]);
+    assert!(victim.join("precious").exists());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `run`: settings go in; every call of the host comes out until a signal or a closed pipe ends it.
 
-use std::path::Path;
+use std::{path::Path, pin::pin};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,12 +22,17 @@ pub(super) fn run(config: &Config, socket: Option<&Path>) -> Result<(), Failure>
                 _ = terminate.recv() => "SIGTERM",
             }
         };
-        let mut daemon = Daemon::start(config).await?;
+        let mut stop = pin!(stop);
+        // What was inherited has to get out first, which may take as long as the output likes; pins stay as they are.
+        let mut daemon = tokio::select! {
+            daemon = Daemon::start(config) => daemon?,
+            _ = &mut stop => return Ok(()),
+        };
         if let Some(path) = socket {
             daemon.answer_at(path).await;
         }
         ready(&daemon, "every msgget of this host");
-        match daemon.trace(stop).await? {
+        match daemon.trace(&mut stop).await? {
             End::Done(signal) => conclude(daemon, signal).await,
             End::Closed => daemon.leave(),
         }

@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     io,
+    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -48,7 +49,15 @@ impl Daemon {
         let (pid, pid_ns) = identity()?.process();
         let reader = Reader { pid, pid_ns, canary_key: canary_key(), generation: 0 };
         let (rungs, passed) = kernel::candidates(config.hook);
-        let Inherited { mut sources, abandoned } = inherit(folder.as_ref(), config, reader)?;
+        let Inherited { mut sources, foreign } = inherit(folder.as_ref(), config, reader)?;
+        // Whoever died amid a change of hooks may have left the old ones attached.
+        let sources_then_next = sources.make_contiguous();
+        for nth in 1..sources_then_next.len() {
+            let (former, next) = sources_then_next.split_at_mut(nth);
+            if let (Some(former), Some(next)) = (former.last_mut(), next.first()) {
+                former.give_way(next);
+            }
+        }
         let since = sources.front().and_then(Source::inherited);
         let lower = |rung| rungs.iter().copied().skip_while(|other| *other != rung).skip(1).collect();
 
@@ -61,9 +70,17 @@ impl Daemon {
             daemon.later = sources;
             daemon.lower = lower(rung);
             daemon.folder = folder;
+            let abandoned = abandon(&foreign)?;
             // First, for what follows was called before.
             daemon.announce(passed, false, since, abandoned);
-            daemon.prove_inherited().await?;
+            match daemon.prove_inherited().await {
+                Err(failure) if failure.of_the_rung() => {
+                    daemon.lower.insert(0, rung); // anew
+                    daemon.step_down("canary_lost", &failure.to_string())?;
+                }
+                proved => proved?,
+            }
+            daemon.watch.begin();
             return Ok(daemon);
         }
 
@@ -78,7 +95,10 @@ impl Daemon {
             daemon.pipeline.json.rung = daemon.source.rung();
             daemon.later = sources;
         }
+        // Only now, so that there was no moment without hooks.
+        let abandoned = abandon(&foreign)?;
         daemon.announce(passed, int80_proved, since, abandoned);
+        daemon.watch.begin();
         Ok(daemon)
     }
 
@@ -164,9 +184,8 @@ impl Daemon {
     /// Has a canary come back by hooks that were there before us. Before it comes all that has been waiting, so it takes as
     /// long as the output does.
     async fn prove_inherited(&mut self) -> Result<(), Failure> {
-        let before = self.hooks().total()?;
-        self.pipeline.expect(Canary::fly(self.reader.canary_key.cast_signed(), identity()?)?);
-        let behind = self.hooks().produced();
+        let mut before = self.hooks().total()?;
+        let mut behind = self.fly_inherited()?;
         loop {
             self.step().await.map_err(|error| self.failed(error))?;
             if let Some(arrived) = self.pipeline.arrived() {
@@ -177,10 +196,17 @@ impl Daemon {
                 if now.lost_ring_full == before.lost_ring_full {
                     return Err(CanaryLost::Late(self.last_seen(&before, &now)).into());
                 }
-                return Box::pin(self.prove_inherited()).await;
+                before = now;
+                behind = self.fly_inherited()?;
             }
             time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Sends a canary, and says where in the ring its record stands at most.
+    fn fly_inherited(&mut self) -> Result<u64, Failure> {
+        self.pipeline.expect(Canary::fly(self.reader.canary_key.cast_signed(), identity()?)?);
+        Ok(self.hooks().produced())
     }
 
     /// Has `fly` send canaries until one comes back: in a flood that fills the ring it may take several.
@@ -223,6 +249,9 @@ impl Daemon {
         let absent = self.hooks().absent().collect();
         let pinned = self.hooks().pinned();
         let config = self.hooks().settings();
+        if let Some(since) = inherited {
+            self.watch.reported(since);
+        }
         self.say(News::Start { passed, int80_proved, absent, config, pinned, inherited });
         let from = self.source.settings();
         if from != config {
@@ -240,26 +269,35 @@ impl Daemon {
 struct Inherited {
     /// To be read, oldest first.
     sources: VecDeque<Source>,
-    /// Calls that cannot be.
-    abandoned: u64,
+    /// Sets that cannot be.
+    foreign: Vec<PathBuf>,
 }
 
 fn inherit(folder: Option<&Folder>, config: &Config, reader: Reader) -> Result<Inherited, Failure> {
-    let mut inherited = Inherited { sources: VecDeque::new(), abandoned: 0 };
+    let mut inherited = Inherited { sources: VecDeque::new(), foreign: Vec::new() };
     for set in folder.map_or(Ok(Vec::new()), Folder::sets)? {
-        if let Some(source) = Source::adopt(&set, config, reader)? {
-            inherited.sources.push_back(source);
-            continue;
+        match Source::adopt(&set, config, reader)? {
+            Some(source) => inherited.sources.push_back(source),
+            None if set.exists() => inherited.foreign.push(set),
+            None => {}
         }
-        let lost = pin::abandon(&set)?;
+    }
+    Ok(inherited)
+}
+
+/// Removes sets that cannot be read, and counts the calls in them.
+fn abandon(sets: &[PathBuf]) -> Result<u64, Failure> {
+    let mut abandoned = 0;
+    for set in sets {
+        let lost = pin::abandon(set)?;
         log::warn!(
-            "{} was left by another version or with other options, and is removed; calls in its ring that nobody read: {}",
+            "{} was left by another version, or somebody meddled with it; it is removed; calls in its ring that nobody read: {}",
             set.display(),
             lost.map_or("unknown".to_owned(), |calls| calls.to_string())
         );
-        inherited.abandoned += lost.unwrap_or_default();
+        abandoned += lost.unwrap_or_default();
     }
-    Ok(inherited)
+    Ok(abandoned)
 }
 
 fn nothing_to_try() -> Failure {
@@ -267,7 +305,7 @@ fn nothing_to_try() -> Failure {
 }
 
 /// A random key: any but IPC_PRIVATE, which would create a queue, as the unsigned number of the same bits.
-fn canary_key() -> u32 {
+pub(super) fn canary_key() -> u32 {
     let [a, b, c, d, ..] = *Uuid::new_v4().as_bytes();
     u32::from_ne_bytes([a, b, c, d]) | 1
 }

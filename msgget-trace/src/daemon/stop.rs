@@ -32,7 +32,7 @@ impl Daemon {
             let mut ledger = self.ledger;
             ledger.user.health += 1; // this one
             self.say(News::Stop { reason, balance: ledger.balance() });
-            stopped = self.finish().await.and_then(|()| self.source.remove());
+            stopped = self.finish().await.and_then(|()| self.remove_exhausted());
         }
         (self.ledger, stopped)
     }
@@ -42,7 +42,22 @@ impl Daemon {
     /// # Errors
     /// [`Failure::Pins`].
     pub fn leave(mut self) -> Result<(), Failure> {
-        self.later.iter_mut().chain([&mut self.source]).try_for_each(Source::remove)
+        self.sources().try_for_each(Source::remove)
+    }
+
+    /// Leaves nothing behind but records that nobody was told of, should there be any and somebody to tell.
+    fn remove_exhausted(&mut self) -> Result<(), Failure> {
+        let closed = self.sink.closed();
+        for source in self.sources() {
+            if closed || source.exhausted()? {
+                source.remove()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
+        std::iter::once(&mut self.source).chain(&mut self.later)
     }
 
     /// Writes the last lines.
@@ -55,7 +70,7 @@ impl Daemon {
     }
 
     async fn drain(&mut self) -> Result<(), Failure> {
-        self.later.back_mut().unwrap_or(&mut self.source).detach();
+        self.sources().filter(|source| source.attached()).for_each(Source::detach);
         let mut moved = time::Instant::now();
         loop {
             let before = (self.ledger.user.read, self.sink.total());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use msgget_trace_ebpf::Counters;
 
-use super::{Daemon, identity};
+use super::{Daemon, identity, start::canary_key};
 use crate::{
     canary::{Canary, CanaryLost},
     enrich::Clock,
@@ -37,6 +37,8 @@ pub(super) struct Watch {
     /// The canary that is under way.
     flight: Option<Flight>,
     degraded: bool,
+    /// The start is over.
+    begun: bool,
     /// The ledger was found out of balance; it does not get back into it.
     unbalanced: bool,
     /// Somebody meddled with it; nor does this pass.
@@ -63,9 +65,20 @@ impl Watch {
             heeded: Skipped::default(),
             flight: None,
             degraded: false,
+            begun: false,
             unbalanced: false,
             tampered: false,
         }
+    }
+
+    /// From now on canaries fly by themselves.
+    pub(super) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Losses were reported up to this moment.
+    pub(super) fn reported(&mut self, until: BootTime) {
+        self.reported = until;
     }
 
     /// Whether what the sensor says is not to be relied on.
@@ -110,7 +123,8 @@ impl Daemon {
 
     /// Reports, once, what somebody has done to hooks and ring that are ours.
     fn inspect(&mut self) {
-        if let Some(detail) = self.source.tampered().filter(|_| !self.watch.tampered) {
+        let tampered = std::iter::once(&self.source).chain(&self.later).find_map(Source::tampered);
+        if let Some(detail) = tampered.filter(|_| !self.watch.tampered) {
             self.watch.tampered = true;
             log::warn!("{detail}");
             self.say(News::Degraded { reason: "tampered", detail });
@@ -160,11 +174,19 @@ impl Daemon {
 
     /// Makes a call that must come back.
     fn fly(&mut self) -> Result<(), Failure> {
-        if !self.later.is_empty() || self.watch.flight.is_some() {
+        if !self.later.is_empty() || self.watch.flight.is_some() || !self.watch.begun {
             return Ok(()); // there will be another heartbeat
         }
         let before = self.source.total()?;
-        let canary = Canary::fly(self.reader.canary_key.cast_signed(), identity()?)?;
+        let canary = match Canary::fly(self.reader.canary_key.cast_signed(), identity()?) {
+            Err(CanaryLost::KeyTaken(_)) => {
+                // Another one at the next heartbeat, by a key that is nobody's.
+                self.reader.canary_key = canary_key();
+                self.source.set_reader(self.reader);
+                return Ok(());
+            }
+            canary => canary?,
+        };
         self.pipeline.expect(canary);
         self.watch.flight = Some(Flight { behind: self.source.produced(), before });
         Ok(())
@@ -198,7 +220,7 @@ impl Daemon {
 
     /// Says that the hooks in use are not to be trusted, and replaces them by those of the next rung down, if the user left
     /// the choice to us and there is one.
-    fn step_down(&mut self, reason: &'static str, detail: &str) -> Result<(), Failure> {
+    pub(super) fn step_down(&mut self, reason: &'static str, detail: &str) -> Result<(), Failure> {
         if !self.later.is_empty() {
             return Ok(()); // they are gone already
         }

@@ -3,7 +3,7 @@
 //! What ends a call is attached before what begins it, so that no enter is left without its exit; detaching goes the other
 //! way round. What that leaves unpaired at either end, decode knows by its time.
 
-use std::{error::Error, io, path::Path, ptr, thread};
+use std::{error::Error, ffi::CStr, io, path::Path, ptr, thread};
 
 use aya::{
     Btf, Ebpf,
@@ -228,9 +228,14 @@ pub(super) fn on_private_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> io:
 }
 
 /// Mounts the file system `kind`, which needs no device, at `target`.
-pub(super) fn mount(kind: &std::ffi::CStr, target: &std::ffi::CStr) -> io::Result<()> {
-    // SAFETY: both strings end with NUL, and null is allowed for data.
-    check(unsafe { libc::mount(c"nodev".as_ptr(), target.as_ptr(), kind.as_ptr(), 0, ptr::null()) })
+pub(super) fn mount(kind: &CStr, target: &CStr) -> io::Result<()> {
+    mount_with(kind, target, c"")
+}
+
+/// The same, with options.
+pub(super) fn mount_with(kind: &CStr, target: &CStr, options: &CStr) -> io::Result<()> {
+    // SAFETY: all strings end with NUL.
+    check(unsafe { libc::mount(c"nodev".as_ptr(), target.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast()) })
 }
 
 fn check(result: i32) -> io::Result<()> {

@@ -137,14 +137,22 @@ impl Kernel {
         let state = shared.read();
         let Some(rung) = Rung::ALL.into_iter().find(|rung| rung_number(*rung) == state.rung) else { return Ok(None) };
         let settings = Settings { rung, ..*settings };
-        if state.version != u32::from(ABI_VERSION) || state.from_ns == u64::MAX {
+        if state.version != u32::from(ABI_VERSION) {
             return Ok(None);
+        }
+        if state.from_ns == u64::MAX {
+            // Others told of its calls.
+            return pin::remove(set).map(|()| None);
         }
         let foreign = [true, false].iter().all(|read| settings.digest(&offsets, *read) != state.settings);
         let Ok((handles, counters, accounts)) = share(&mut maps, state.ring_bytes) else { return Ok(None) };
         let program = |name| ProgramInfo::from_pin(set.join(format!("prog_{name}"))).and_then(|info| info.fd()).ok();
         let Some(programs) = Links::programs(rung).map(program).collect() else { return Ok(None) };
         let links = Links::adopt(rung, set);
+        if links.is_none() {
+            // Somebody died while detaching them.
+            pin::unlink(set)?;
+        }
         let settings = Settings { ring_bytes: state.ring_bytes, ..settings };
         let set = Some(set.to_owned());
         Ok(Some((Self { links, ebpf: None, programs, settings, foreign, counters, accounts, set, offsets }, handles)))
@@ -193,7 +201,7 @@ impl Kernel {
     #[must_use]
     pub fn unpinned(&self) -> Option<PathBuf> {
         let set = self.set.as_deref()?;
-        let links = Links::programs(self.settings.rung).map(|name| format!("link_{name}"));
+        let links = Links::programs(self.settings.rung).filter(|_| self.attached()).map(|name| format!("link_{name}"));
         let mut pins = links.chain(pin::MAPS.map(str::to_owned)).map(|name| set.join(name));
         pins.find(|pin| !pin.exists())
     }

@@ -6,12 +6,12 @@
 //! `STATE` has a version; what a daemon that was killed half way left is not, and is removed.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
     mem::offset_of,
     os::{
         fd::{AsFd as _, AsRawFd as _},
-        unix::fs::{DirBuilderExt as _, MetadataExt as _},
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
 };
@@ -20,7 +20,7 @@ use aya::maps::MapData;
 use msgget_trace_ebpf::{Header, KIND_CALL};
 use uuid::Uuid;
 
-use super::{attach::mount, ring::Ring};
+use super::{attach::mount_with, ring::Ring};
 use crate::{config::Pins, failure::Failure};
 
 /// `BPF_FS_MAGIC`, include/uapi/linux/magic.h.
@@ -41,57 +41,70 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if need be, and locks it. `None` where there is no BPF file system, nor could it be mounted, and the
-    /// user did not ask for pins by name: without them calls are lost while there is no daemon.
+    /// Makes the folder if need be, and locks it. `None` where that cannot be and the user did not ask for pins by name, which is
+    /// said: without them calls are lost while there is no daemon.
     ///
     /// # Errors
     /// [`Failure::Pins`], and [`Failure::Pinned`] when another daemon has it.
     pub fn open(pins: &Pins) -> Result<Option<Self>, Failure> {
-        let failed = |error| Failure::Pins { path: pins.path.clone(), error };
-        let parent = pins.path.parent().unwrap_or(Path::new("/"));
-        if parent == Path::new(BPFFS) && is_bpffs(parent).is_ok_and(|is| !is) {
-            // As bpftool does: whoever comes next finds it here.
-            match mount(c"bpf", c"/sys/fs/bpf") {
+        match Self::lock(&pins.path) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(Failure::Pins { path, error }) if !pins.wished => {
+                log::warn!(
+                    "nothing is pinned in {} ({error}), so calls are lost while there is no daemon; say --no-pin if that is \
+                     as it should be",
+                    path.display()
+                );
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn lock(path: &Path) -> Result<Self, Failure> {
+        let failed = |error| Failure::Pins { path: path.to_owned(), error };
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        if parent == Path::new(BPFFS) && File::open(parent).is_ok_and(|folder| is_bpffs(&folder).is_ok_and(|is| !is)) {
+            // As systemd and bpftool do: whoever comes next finds it here. For root alone.
+            match mount_with(c"bpf", c"/sys/fs/bpf", c"mode=0700") {
                 Ok(()) => log::info!("mounted the BPF file system on {BPFFS}"),
                 Err(error) => log::debug!("mounting the BPF file system on {BPFFS}: {error}"),
             }
         }
-        match is_bpffs(parent) {
-            Ok(true) => {}
-            unfit if pins.wished => {
-                let error = unfit
-                    .err()
-                    .unwrap_or_else(|| io::Error::other(format!("{} is not on a BPF file system", parent.display())));
-                return Err(failed(error));
-            }
-            _ => {
-                log::warn!(
-                    "no BPF file system at {}: nothing is pinned, so calls are lost while there is no daemon; mount one, or \
-                     say --no-pin",
-                    parent.display()
-                );
-                return Ok(None);
-            }
-        }
         loop {
-            match DirBuilder::new().mode(0o700).create(&pins.path) {
+            match DirBuilder::new().mode(0o700).create(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
                 _ => {}
             }
-            let lock = File::open(&pins.path).map_err(failed)?;
+            let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
+            let lock = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+            let locked = lock.metadata().map_err(failed)?;
+            // Where anybody may make folders, it may be somebody's trap.
+            // SAFETY: no preconditions.
+            let unfit = if locked.uid() != unsafe { libc::geteuid() } || locked.mode() & 0o077 != 0 {
+                Some("it is not ours alone (it should have mode 0700)")
+            } else if is_bpffs(&lock).map_err(failed)? {
+                None
+            } else {
+                Some("it is not on a BPF file system")
+            };
+            if let Some(unfit) = unfit {
+                drop(lock);
+                let _ = fs::remove_dir(path); // if it is empty, it was most likely just made
+                return Err(failed(io::Error::other(unfit)));
+            }
             // SAFETY: an open descriptor.
             if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
                 let error = io::Error::last_os_error();
                 return Err(if error.kind() == io::ErrorKind::WouldBlock {
-                    Failure::Pinned { path: pins.path.clone() }
+                    Failure::Pinned { path: path.to_owned() }
                 } else {
                     failed(error)
                 });
             }
             // Who had it may have removed it between our opening and locking it.
-            let locked = lock.metadata().map_err(failed)?.ino();
-            if fs::metadata(&pins.path).is_ok_and(|now| now.ino() == locked) {
-                return Ok(Some(Self { path: pins.path.clone(), lock }));
+            if fs::symlink_metadata(path).is_ok_and(|now| now.ino() == locked.ino()) {
+                return Ok(Self { path: path.to_owned(), lock });
             }
         }
     }
@@ -101,7 +114,12 @@ impl Folder {
     /// # Errors
     /// [`Failure::Pins`].
     pub fn sets(&self) -> Result<Vec<PathBuf>, Failure> {
-        list(&self.path).map_err(|error| Failure::Pins { path: self.path.clone(), error })
+        let sets = list(&self.path).map_err(|error| Failure::Pins { path: self.path.clone(), error })?;
+        // What has another name is not ours.
+        let ours = |set: &PathBuf| {
+            set.file_name().and_then(|name| name.to_str()).is_some_and(|name| Uuid::try_parse(name).is_ok())
+        };
+        Ok(sets.into_iter().filter(ours).collect())
     }
 
     /// Where the set of this ring is, or will be.
@@ -135,15 +153,24 @@ pub fn remove(set: &Path) -> Result<(), Failure> {
     remove().map_err(|error| Failure::Pins { path: set.to_owned(), error })
 }
 
-fn is_bpffs(path: &Path) -> io::Result<bool> {
-    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).map_err(io::Error::other)?;
+fn is_bpffs(folder: &File) -> io::Result<bool> {
     let mut about = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: `path` ends with NUL, `about` is valid for writing.
-    if unsafe { libc::statfs(path.as_ptr(), about.as_mut_ptr()) } != 0 {
+    // SAFETY: an open descriptor, and `about` is valid for writing.
+    if unsafe { libc::fstatfs(folder.as_raw_fd(), about.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the call succeeded, so it was filled in.
     Ok(unsafe { about.assume_init() }.f_type == BPF_FS)
+}
+
+/// Detaches the hooks of a set.
+///
+/// # Errors
+/// [`Failure::Pins`].
+pub(super) fn unlink(set: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::Pins { path: set.to_owned(), error };
+    let is_link = |pin: &PathBuf| pin.file_name().is_some_and(|name| name.to_string_lossy().starts_with("link_"));
+    list(set).map_err(failed)?.iter().filter(|pin| is_link(pin)).try_for_each(fs::remove_file).map_err(failed)
 }
 
 /// Detaches the hooks of a set, and counts the calls in its ring that no daemon has dealt with, whichever version of ours
@@ -153,12 +180,7 @@ fn is_bpffs(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// [`Failure::Pins`].
 pub fn abandon(set: &Path) -> Result<Option<u64>, Failure> {
-    let failed = |error| Failure::Pins { path: set.to_owned(), error };
-    for pin in list(set).map_err(failed)? {
-        if pin.file_name().is_some_and(|name| name.to_string_lossy().starts_with("link_")) {
-            fs::remove_file(pin).map_err(failed)?;
-        }
-    }
+    unlink(set)?;
     let count = || {
         let map = MapData::from_pin(set.join("RECORDS")).ok()?;
         let bytes = map.info().ok()?.max_entries();

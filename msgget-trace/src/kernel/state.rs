@@ -1,6 +1,10 @@
 //! The state that programs share with whichever daemon reads their ring: its map goes in, loads and stores come out.
 
-use std::{io, os::fd::BorrowedFd};
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    sync::atomic::{Ordering, fence},
+};
 
 use msgget_trace_ebpf::{ABI_VERSION, Mark, Reader, State};
 
@@ -35,7 +39,7 @@ impl Shared {
     pub fn write(&mut self, state: State) {
         // SAFETY: as in `read`.
         unsafe { self.state().write_volatile(State { version: 0, ..state }) };
-        std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
+        fence(Ordering::Release);
         // SAFETY: as above.
         unsafe { (&raw mut (*self.state()).version).write_volatile(ABI_VERSION.into()) };
     }
@@ -64,9 +68,18 @@ impl Shared {
     /// Keeps `mark`, to be followed by the ring's own position. The one before stays, for a daemon that dies in between.
     pub fn mark(&mut self, mark: Mark) {
         // SAFETY: as in `read`; `next` is 0 or 1.
-        unsafe { (&raw mut (*self.state()).marks[self.next]).write_volatile(mark) };
+        let place = unsafe { &raw mut (*self.state()).marks[self.next] };
         self.next = 1 - self.next;
-        std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
+        // Half written, it fits no position.
+        // SAFETY: as above.
+        unsafe {
+            (&raw mut (*place).position).write_volatile(u64::MAX);
+            fence(Ordering::Release);
+            place.write_volatile(Mark { position: u64::MAX, ..mark });
+            fence(Ordering::Release);
+            (&raw mut (*place).position).write_volatile(mark.position);
+        }
+        fence(Ordering::Release);
     }
 
     /// The mark that belongs to this position of the ring, kept from being overwritten by the next.

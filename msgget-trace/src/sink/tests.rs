@@ -75,3 +75,19 @@ fn lines_are_cut_at_pages() {
     assert_eq!(whole_lines(&long[4096..]), 907);
     assert_eq!(whole_lines(&[vec![b'x'; 4000], b"\n".to_vec(), vec![b'y'; 200], b"\n".to_vec()].concat()), 4001);
 }
+
+#[tokio::test]
+async fn a_torn_line_does_not_swallow_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let append = async |name: &str, before: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, before).unwrap();
+        let mut sink = Sink::open(&Output::File(path.clone())).unwrap();
+        sink.buffer().extend_from_slice(b"whole\n");
+        sink.flush().await.unwrap();
+        std::fs::read_to_string(path).unwrap()
+    };
+    assert_eq!(append("torn", "a\nhal").await, "a\nhal\nwhole\n");
+    assert_eq!(append("whole", "a\n").await, "a\nwhole\n");
+    assert_eq!(append("empty", "").await, "whole\n");
+}
