@@ -79,12 +79,15 @@ impl Attribution {
         now: BootTime,
     ) -> Look {
         let mut look = Look::default();
+        let mut room = total.above(&self.told());
         let mut known = HashMap::with_capacity(accounts.len());
         for (key, account) in accounts {
             let former = self.known.get(key).filter(|former| former.opened_ns == account.opened_ns);
             let before = former.map_or(Counts::default(), |former| former.counts);
-            let all = Counts(account.counts);
-            let counts = all.above(&before);
+            // Not more than was counted altogether: an account that was closed to us for a while holds calls that came out as
+            // unattributed. What is left over now is looked at the next time.
+            let counts = Counts(account.counts).above(&before).within(&room);
+            room = room.above(&counts);
             let quiet = if counts.total() > 0 { 0 } else { former.map_or(0, |former| former.quiet) + 1 };
             if counts.total() > 0 {
                 let since = former.map_or(0, |former| former.last_ns);
@@ -99,13 +102,14 @@ impl Attribution {
                 look.quiet.push(*key);
                 continue;
             }
-            known.insert(*key, Known { opened_ns: account.opened_ns, counts: all, last_ns: account.last_ns, quiet });
+            let mut told = before;
+            told.add(&counts);
+            known.insert(*key, Known { opened_ns: account.opened_ns, counts: told, last_ns: account.last_ns, quiet });
         }
         self.known = known;
-        let missing = total.above(&self.attributed).above(&self.unattributed);
-        if missing.total() > 0 {
-            self.unattributed.add(&missing);
-            look.aggregates.push(Aggregate { at: now, counts: missing, attributed: None });
+        if room.total() > 0 {
+            self.unattributed.add(&room);
+            look.aggregates.push(Aggregate { at: now, counts: room, attributed: None });
         }
         look
     }

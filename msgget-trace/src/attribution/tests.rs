@@ -149,6 +149,21 @@ fn nothing_is_unattributed_while_accounts_stay() {
     }
 }
 
+/// Where the list had no room for it, its calls came out as nobody's; they do not come out again as its own.
+#[test]
+fn an_account_that_was_not_listed_brings_nothing_twice() {
+    let (mut kernel, mut attribution) = (Kernel::default(), Attribution::default());
+    (0..9).for_each(|_| kernel.call(key(2), 2));
+    let look = attribution.look(&kernel.total, &[], &offsets(), BootTime(kernel.clock));
+    assert_eq!(sums(&look).1.total(), 9);
+    (0..4).for_each(|_| kernel.call(key(2), 2));
+    for expected in [4, 0] {
+        let look = attribution.look(&kernel.total, &kernel.listed(), &offsets(), BootTime(kernel.clock));
+        let (known, unknown) = sums(&look);
+        assert_eq!((known.total(), unknown.total()), (expected, 0));
+    }
+}
+
 #[test]
 fn a_quiet_account_is_closed_and_a_new_one_counts_from_nothing() {
     let (mut kernel, mut attribution) = (Kernel::default(), Attribution::default());

@@ -38,6 +38,12 @@ impl Counts {
         Self(std::array::from_fn(|nth| self.0[nth].saturating_sub(other.0[nth])))
     }
 
+    /// Of each outcome no more than `limit` has.
+    #[must_use]
+    pub fn within(&self, limit: &Self) -> Self {
+        Self(std::array::from_fn(|nth| self.0[nth].min(limit.0[nth])))
+    }
+
     /// Adds `other`.
     pub fn add(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(sum, count)| *sum += count);
