@@ -62,6 +62,8 @@ fn messages(kernel_log: KernelLog) {
     env_logger::Builder::new()
         .filter_level(LevelFilter::Warn)
         .filter_module("msgget_trace_ebpf", kernel)
+        // It says what it mounts.
+        .filter_module("msgget_trace::kernel::pin", LevelFilter::Info)
         .format(|line, record| {
             let level = record.level().as_str().to_ascii_lowercase();
             writeln!(line, "msgget-trace: {level}: {}: {}", record.target(), record.args())

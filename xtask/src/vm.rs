@@ -140,9 +140,19 @@ pub(crate) fn run(workspace: &Path, names: &[String], only: &[String], summary: 
 }
 
 impl Machine {
-    /// Boots the machine, prints a line for each test binary that ended and what it said if it
-    /// failed, and counts.
+    /// [`Self::attempt`], and another one if the first kernel did not live to start a test:
+    /// emulated processors stumble over code that changes under them, once in many boots.
     fn test(&self, qemu: &Qemu, folder: &Path, initramfs: &Path) -> Result<Summary> {
+        if let Some(summary) = self.attempt(qemu, folder, initramfs, false)? {
+            return Ok(summary);
+        }
+        println!("vm {}: it did not come up; once more", self.name);
+        Ok(self.attempt(qemu, folder, initramfs, true)?.unwrap_or_default())
+    }
+
+    /// Boots the machine, prints a line for each test binary that ended and what it said if it
+    /// failed, and counts. `None` if no test began, unless this is the `last` attempt.
+    fn attempt(&self, qemu: &Qemu, folder: &Path, initramfs: &Path, last: bool) -> Result<Option<Summary>> {
         let begun = Instant::now();
         let name = self.name;
         let log = folder.join(format!("{name}.log"));
@@ -168,6 +178,9 @@ impl Machine {
         })?;
 
         let trouble = trouble.or_else(|| (!console.done).then(|| "it ended before its tests did".to_owned()));
+        if trouble.is_some() && !console.begun && !last {
+            return Ok(None);
+        }
         if let Some(trouble) = trouble {
             let amid = console.unfinished().map(|test| format!(", amid {test}"));
             let mut text = format!("vm {name}: FAILED: {trouble}{}\n", amid.unwrap_or_default());
@@ -184,7 +197,7 @@ impl Machine {
             summary.failed += 1;
         }
         println!("vm {name}: {summary} in {:.0} s", begun.elapsed().as_secs_f64());
-        Ok(summary)
+        Ok(Some(summary))
     }
 
     /// What the kernel is told; after `--`, what it tells its first process.

@@ -48,16 +48,8 @@ impl Daemon {
         let folder = config.pins.as_ref().map_or(Ok(None), Folder::open)?;
         let (pid, pid_ns) = identity()?.process();
         let reader = Reader { pid, pid_ns, canary_key: canary_key(), generation: 0 };
-        let (rungs, passed) = kernel::candidates(config.hook);
+        let (rungs, mut passed) = kernel::candidates(config.hook);
         let Inherited { mut sources, foreign } = inherit(folder.as_ref(), config, reader)?;
-        // Whoever died amid a change of hooks may have left the old ones attached.
-        let sources_then_next = sources.make_contiguous();
-        for nth in 1..sources_then_next.len() {
-            let (former, next) = sources_then_next.split_at_mut(nth);
-            if let (Some(former), Some(next)) = (former.last_mut(), next.first()) {
-                former.give_way(next);
-            }
-        }
         let since = sources.front().and_then(Source::inherited);
         let lower = |rung| rungs.iter().copied().skip_while(|other| *other != rung).skip(1).collect();
 
@@ -70,16 +62,13 @@ impl Daemon {
             daemon.later = sources;
             daemon.lower = lower(rung);
             daemon.folder = folder;
-            let abandoned = abandon(&foreign)?;
+            let reason = || "a daemon before left other hooks, which go on".to_owned();
+            passed.extend(
+                rungs.iter().take_while(|other| **other != rung).map(|rung| Passed { rung: *rung, reason: reason() }),
+            );
             // First, for what follows was called before.
-            daemon.announce(passed, false, since, abandoned);
-            match daemon.prove_inherited().await {
-                Err(failure) if failure.of_the_rung() => {
-                    daemon.lower.insert(0, rung); // anew
-                    daemon.step_down("canary_lost", &failure.to_string())?;
-                }
-                proved => proved?,
-            }
+            daemon.announce(passed, false, since, abandon(&foreign)?);
+            daemon.prove_or_replace(rung).await?;
             daemon.watch.begin();
             return Ok(daemon);
         }
@@ -95,9 +84,8 @@ impl Daemon {
             daemon.pipeline.json.rung = daemon.source.rung();
             daemon.later = sources;
         }
-        // Only now, so that there was no moment without hooks.
-        let abandoned = abandon(&foreign)?;
-        daemon.announce(passed, int80_proved, since, abandoned);
+        // What cannot be read is abandoned only now, so that there was no moment without hooks.
+        daemon.announce(passed, int80_proved, since, abandon(&foreign)?);
         daemon.watch.begin();
         Ok(daemon)
     }
@@ -179,6 +167,17 @@ impl Daemon {
             listener: None,
             loggers: Vec::new(),
         })
+    }
+
+    /// Replaces inherited hooks of `rung` by new ones if they do not prove themselves.
+    async fn prove_or_replace(&mut self, rung: Rung) -> Result<(), Failure> {
+        match self.prove_inherited().await {
+            Err(failure) if failure.of_the_rung() => {
+                self.lower.insert(0, rung);
+                self.step_down("canary_lost", &failure.to_string())
+            }
+            proved => proved,
+        }
     }
 
     /// Has a canary come back by hooks that were there before us. Before it comes all that has been waiting, so it takes as
@@ -280,6 +279,13 @@ fn inherit(folder: Option<&Folder>, config: &Config, reader: Reader) -> Result<I
             Some(source) => inherited.sources.push_back(source),
             None if set.exists() => inherited.foreign.push(set),
             None => {}
+        }
+    }
+    // Whoever died amid a change of hooks may have left the old ones attached.
+    let sources = inherited.sources.make_contiguous();
+    for last in 1..sources.len() {
+        if let [.., former, next] = &mut sources[..=last] {
+            former.give_way(next);
         }
     }
     Ok(inherited)

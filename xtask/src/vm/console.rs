@@ -7,6 +7,8 @@ use crate::{guest::MARK, summary::Summary};
 #[derive(Default)]
 pub(super) struct Console {
     running: Option<Run>,
+    /// Whether any test binary was started.
+    pub(super) begun: bool,
     /// Whether the guest said that it was through.
     pub(super) done: bool,
 }
@@ -43,6 +45,7 @@ impl Console {
             return None;
         };
         if let Some(title) = said.strip_prefix("begin ") {
+            self.begun = true;
             self.running = Some(Run { title: title.to_owned(), ..Run::default() });
         } else if let Some(end) = said.strip_prefix("end ") {
             let mut run = self.running.take()?;
@@ -90,7 +93,8 @@ mod tests {
         assert_eq!(run.lines, ["running 12 tests", RESULT]);
         assert_eq!(run.summary.to_string(), "12 passed, 0 failed, 0 skipped");
         assert!((run.seconds() - 1.5).abs() < 0.001);
-        assert!(console.done && console.unfinished().is_none());
+        assert!(console.done && console.begun && console.unfinished().is_none());
+        assert!(!read("Kernel panic - not syncing\n").1.begun);
     }
 
     #[test]
