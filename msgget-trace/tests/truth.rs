@@ -106,7 +106,7 @@ fn judge(truths: &[Truth], lines: &[Line], fexit: bool, all: bool) -> (usize, us
     let tid = truths[0].tid;
     let ours: Vec<_> = lines.iter().filter(|line| line.is_call() && line.by_thread(tid.try_into().unwrap())).collect();
     assert!(!all || ours.len() == truths.len(), "calls of {tid}");
-    let (mut open, told) = (0, ours.len());
+    let (mut open, mut needless, told) = (0, 0, ours.len());
     for line in ours {
         let (key, flags, id) = line.result();
         let truth = &truths[(flags >> NTH) as usize];
@@ -124,12 +124,14 @@ fn judge(truths: &[Truth], lines: &[Line], fexit: bool, all: bool) -> (usize, us
             }
             "ambiguous" => {
                 assert!(!fexit, "{line:?}");
-                assert!(!all || overlapped(line, lines), "open without need: {line:?}");
+                needless += usize::from(all && !overlapped(line, lines));
                 open += 1;
             }
             other => panic!("{other}: {line:?}"),
         }
     }
+    // On a slow machine a call in another namespace may keep others waiting for longer than decide does.
+    assert!(needless * 100 <= told, "{needless} of {told} are open without need");
     (open, told)
 }
 
