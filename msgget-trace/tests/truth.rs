@@ -242,7 +242,9 @@ fn of_different_users_the_creator_tells() {
     }
     let settled = lines.iter().filter(|line| line["outcomeSource"] == "ipc_stat").count();
     eprintln!("{settled} of {} calls settled by the creator, {open} left open", 2 * RACES);
-    assert!(fexit || settled > 0, "they never met, or the resolver never answered");
+    // The processors of an emulated machine take turns, so nobody meets anybody there but by chance.
+    let may_not_meet = fexit || common::live::slowness() > 1;
+    assert!(may_not_meet || settled > 0, "they never met, or the resolver never answered");
 }
 
 /// Creators that are only counted may be those of the queues that others were handed.
