@@ -5,7 +5,11 @@ mod run;
 mod status;
 mod unpin;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use log::LevelFilter;
 
@@ -48,8 +52,13 @@ fn done(result: Result<(), Failure>) -> ExitCode {
 
 /// One line about why we end.
 fn failed(failure: &Failure, status: u8) -> ExitCode {
-    eprintln!("msgget-trace: {failure}");
+    say(format_args!("{failure}"));
     ExitCode::from(status)
+}
+
+/// A line for people. If nobody reads them any more, that is no reason to end (`eprintln!` would).
+fn say(message: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "msgget-trace: {message}");
 }
 
 /// Messages of the daemon and of its kernel program go to standard error, a line each.
@@ -80,12 +89,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Says that nothing is missed from here on, and what cannot be seen.
 fn ready(daemon: &Daemon, what: &str) {
     let rung = daemon.rung();
-    eprintln!("msgget-trace: ready, tracing {what} by {}; coverage gap: {}", rung.name(), rung.gap());
+    say(format_args!("ready, tracing {what} by {}; coverage gap: {}", rung.name(), rung.gap()));
 }
 
 /// Stops `daemon` and prints the balance, whether or not all went well.
 async fn conclude(daemon: Daemon, reason: &'static str) -> Result<(), Failure> {
     let (ledger, stopped) = daemon.stop(reason).await;
-    eprintln!("msgget-trace: balance {ledger}");
+    say(format_args!("balance {ledger}"));
     stopped
 }

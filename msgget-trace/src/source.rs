@@ -117,6 +117,7 @@ impl Source {
         source.base_skipped = mark.skipped.into();
         source.said_skipped = source.base_skipped;
         source.accounted = mark.counters;
+        source.seen = mark.counters;
         source.said = (mark.counters.lost_ring_full, mark.counters.controls_lost);
         source.attribution = Attribution::resume(&source.kernel.accounts()?);
         source.inherited = Some(BootTime(mark.at_ns));

@@ -7,7 +7,7 @@ mod common;
 use std::{
     collections::HashMap,
     env, fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
@@ -124,6 +124,9 @@ fn killed_ten_times_it_tells_every_call() {
     let lines: Vec<_> = (0..=10).flat_map(|nth| lines_of(&output(nth))).collect();
     let duplicates = all_told(&lines, tid, last);
     eprintln!("{last} calls, {duplicates} lines told again");
+    // Every daemon is told anew who calls, though the kernel side had told the one before.
+    let last = lines.iter().rfind(|line| line.is_call() && line.by_thread(tid)).unwrap();
+    assert_ne!(last["executable"]["path"] == "", !sys::confidential(), "{last:?}");
     assert_eq!(report.balance()["lost"], 0);
     assert!(bpffs.sets().is_empty(), "left behind: {:?}", bpffs.sets());
 }
@@ -285,6 +288,34 @@ fn another_reader_of_the_ring_is_noticed() {
     bpf::advance_ring(&bpffs.sets()[0].join("RECORDS"), 1 << 20);
     daemon.stdout.find(|line| line.contains("somebody else reads the ring"));
     daemon.stop();
+}
+
+/// A terminal that goes away ends what was started in it, pins and all; unless that was said to go on (nohup(1)).
+#[test]
+fn a_hangup_is_an_orderly_end() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let daemon = Program::start(&mut bpffs.daemon(&[])).ready();
+    daemon.signal(libc::SIGHUP);
+    let report = daemon.wait();
+    report.balanced();
+    assert_eq!(report.stop_record()["reason"], "SIGHUP");
+    assert!(!bpffs.folder().exists(), "left behind");
+
+    let mut command = bpffs.daemon(&[]);
+    // SAFETY: `signal` is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    let daemon = Program::start(&mut command).ready();
+    daemon.signal(libc::SIGHUP);
+    let did = sys::private_ipc(|| sys::msgget(9, 0));
+    let report = daemon.stop();
+    assert_eq!(report.stop_record()["reason"], "SIGTERM");
+    assert!(report.balanced().iter().any(|line| line.by_thread(did.tid)));
 }
 
 /// One that has to bring out first what it inherited, and cannot, can be stopped all the same.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use common::{
-    Did, Line, Program, amid_calls, binary, finish,
+    Did, Line, Program, Report, amid_calls, binary, finish,
     line::CONTROL,
     msgget_trace, run,
     seccomp::filter_msgget,
@@ -136,6 +136,55 @@ fn a_reader_that_does_not_read_cannot_hold_it() {
     assert_eq!(report.status.code(), Some(8), "{:#?}", report.stderr);
     assert_eq!(report.stderr.iter().filter(|line| line.contains("cannot write")).count(), 1, "{:#?}", report.stderr);
     drop(unread);
+}
+
+/// Whoever reads the messages may leave; the lines go on.
+#[test]
+fn messages_that_nobody_reads_do_no_harm() {
+    live!(60);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let lines = tempfile::NamedTempFile::new().unwrap();
+    let mut command = msgget_trace(["run", "--output", lines.path().to_str().unwrap()]);
+    let mut daemon = command.stderr(writer).spawn().unwrap();
+    let pid = i32::try_from(daemon.id()).unwrap();
+    let deadline = std::time::Instant::now() + common::patience();
+    while fs::read_to_string(lines.path()).unwrap().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "it never began: {:?}", daemon.try_wait());
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(300));
+    sys::kill(pid, libc::SIGTERM);
+    assert!(sys::await_exit(pid, common::patience()), "it did not end");
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+    assert!(fs::read_to_string(lines.path()).unwrap().contains("\"eventName\":\"stop\""));
+}
+
+/// `run` where the BPF file system is not mounted, as it may or may not mount it; then with these capabilities.
+fn without_bpffs(capabilities: &str) -> Report {
+    let unmount = "while umount -l /sys/fs/bpf 2>&-; do :; done";
+    let limit = format!("exec setpriv --bounding-set={capabilities} -- \"$0\" run --status-socket none --hook tp_btf");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &format!("{unmount}; {limit}"), binary()]);
+    Program::start(&mut command).ready().stop()
+}
+
+#[test]
+fn by_default_it_pins_where_everybody_does() {
+    live!(60);
+    let report = without_bpffs("+all");
+    report.balanced();
+    assert_eq!(report.start()["pinned"], true, "{:#?}", report.stderr);
+    assert!(report.stderr[0].contains("mounted the BPF file system"), "{:#?}", report.stderr);
+}
+
+#[test]
+fn where_it_cannot_pin_it_says_so_and_goes_on() {
+    live!(60);
+    let report = without_bpffs("-all,+bpf,+perfmon,+dac_read_search,+sys_resource");
+    report.balanced();
+    assert_eq!(report.start()["pinned"], false, "{:#?}", report.stderr);
+    assert!(report.stderr.iter().any(|line| line.contains("nothing is pinned")), "{:#?}", report.stderr);
 }
 
 #[test]

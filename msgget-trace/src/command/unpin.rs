@@ -1,6 +1,6 @@
 //! `unpin`: the pins that a daemon left which is gone go in, and are removed; how many calls are lost by it comes out.
 
-use super::runtime;
+use super::{runtime, say};
 use crate::{
     config::Pins,
     failure::Failure,
@@ -14,10 +14,10 @@ pub(super) fn run(pins: &Pins) -> Result<(), Failure> {
         let sets = folder.as_ref().map_or(Ok(Vec::new()), Folder::sets)?;
         for set in &sets {
             let lost = pin::abandon(set)?.map_or("an unknown number".to_owned(), |calls| calls.to_string());
-            eprintln!("msgget-trace: removed {}; calls in its ring that nobody read: {lost}", set.display());
+            say(format_args!("removed {}; calls in its ring that nobody read: {lost}", set.display()));
         }
         if sets.is_empty() {
-            eprintln!("msgget-trace: nothing is pinned in {}", pins.path.display());
+            say(format_args!("nothing is pinned in {}", pins.path.display()));
         }
         Ok(())
     })

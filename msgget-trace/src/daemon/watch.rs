@@ -233,6 +233,7 @@ impl Daemon {
                     let detail = format!("{detail}; {} took over from {}{tried}", rung.name(), self.rung().name());
                     log::warn!("{detail}");
                     self.later.push_back(next);
+                    self.watch.heeded = Skipped::default();
                     self.listen(logger);
                     self.say(News::Degraded { reason, detail });
                     return Ok(());

@@ -136,6 +136,8 @@ impl Links {
         while let Some(link) = self.0.pop() {
             if let Link::Pinned(link) = link
                 && let Err(error) = link.unpin()
+                && error.kind() != io::ErrorKind::NotFound
+            // somebody else removed it; what we held is closed
             {
                 log::error!("a hook stays attached, because its pin cannot be removed: {error}");
             }
