@@ -25,6 +25,7 @@ use msgget_trace_ebpf::{
 };
 
 use crate::{
+    current::{effective_user, ipc_namespace, of_daemon, process_start},
     door::Door,
     hook::{IPC_CREAT, IPC_EXCL},
     maps::{self, LISTED, OWNERS, PROCESSES, blank},
@@ -110,14 +111,14 @@ pub(crate) fn admits(task: Task, call: &Returned<'_>) -> bool {
         return true;
     }
     // The calls that prove the daemon's eyes.
-    if call.door.key as u32 == maps::reader().canary_key && task.of_daemon() {
+    if call.door.key as u32 == maps::reader().canary_key && of_daemon() {
         return true;
     }
     if process_interval != 0 {
         let pid = task.tgid();
         let key = AccountKey { kind: ACCOUNT_PROCESS, id: pid, cgroup_id: 0 };
         // Without an account there is no such budget; the owner's, which a fresh process shares, is not as easily evicted.
-        if let Some(account) = process(pid, task.process_start(), call.now)
+        if let Some(account) = process(pid, process_start(), call.now)
             && exceeds(task, account, &key, process_interval, call)
         {
             return false;
@@ -126,7 +127,7 @@ pub(crate) fn admits(task: Task, call: &Returned<'_>) -> bool {
     if owner_interval != 0 {
         // SAFETY: no preconditions.
         let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
-        let key = AccountKey { kind: ACCOUNT_OWNER, id: task.euid(), cgroup_id };
+        let key = AccountKey { kind: ACCOUNT_OWNER, id: effective_user(), cgroup_id };
         if let Some(account) = owner(&key, call.now)
             && exceeds(task, account, &key, owner_interval, call)
         {
@@ -259,8 +260,8 @@ unsafe fn identify(task: Task, account: *mut Account) {
     // SAFETY: the caller's promise.
     unsafe {
         write_volatile(&raw mut (*account).pid, task.tgid());
-        write_volatile(&raw mut (*account).euid, task.euid());
-        write_volatile(&raw mut (*account).ipc_ns, task.ipc_ns());
+        write_volatile(&raw mut (*account).euid, effective_user());
+        write_volatile(&raw mut (*account).ipc_ns, ipc_namespace());
         write_volatile(&raw mut (*account).cgroup_id, bpf_get_current_cgroup_id());
         (*account).comm = task.comm();
     }

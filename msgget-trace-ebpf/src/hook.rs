@@ -13,10 +13,12 @@ use msgget_trace_ebpf::{Call, EVICTED, FACT_NONE, NOT_EXECUTED, PAIRED, Position
 
 use crate::{
     budget::{Returned, admits},
+    current::{describe, is_daemon},
     door::Door,
     image::announce,
-    maps::{self, CALLS, MEMBERS, scratch},
+    maps::{self, CALLS, MEMBERS},
     object::frozen,
+    position::position,
     slot,
     submit::submit,
     task::Task,
@@ -42,7 +44,7 @@ fn wanted() -> bool {
     let task = Task::current();
     let tgid = task.tgid();
     // SAFETY: the value is not used, so it does not matter what becomes of the element.
-    unsafe { MEMBERS.get(tgid) }.is_some() || task.is_daemon()
+    unsafe { MEMBERS.get(tgid) }.is_some() || is_daemon()
 }
 
 /// True for a call whose flags do not tell, should it succeed, whether it created or opened.
@@ -65,7 +67,7 @@ fn entered<C: EbpfContext>(ctx: &C, task: Task, key: i32, msgflg: i32) {
     }
     // The time first: whoever creates a queue after it, and so after the position is read, overlaps this call.
     let now = now();
-    let before = if undecided(key, msgflg) { Some(task.position()) } else { None };
+    let before = if undecided(key, msgflg) { Some(position()) } else { None };
     let tid = task.tid();
     if slot::enter(tid, now, before) {
         maps::count(|counters| counters.slot_collisions += 1);
@@ -80,25 +82,24 @@ fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
     if !wanted && !may_create(door.key, door.msgflg) {
         return;
     }
-    let after = if ret >= 0 && undecided(door.key, door.msgflg) { task.position() } else { Position::default() };
+    let after = if ret >= 0 && undecided(door.key, door.msgflg) { position() } else { Position::default() };
     // The position first: whoever created a queue before it was read overlaps this call.
     let now = now();
     let tid = task.tid();
     let pairing = slot::exit(tid, now);
     let returned = Returned { door, pairing: &pairing, fact: FACT_NONE, after, ret, now, witness: !wanted };
     if (wanted || ret >= 0) && admits(task, &returned) {
-        let Some(call) = scratch(CALLS) else { return };
-        task.describe(call, door, &pairing, now, ret);
+        let Some(call) = describe(CALLS, door, &pairing, now, ret) else { return };
         call.witness = u32::from(!wanted);
         call.after = after;
         if after.valid == 0 {
             call.before = after;
         }
         if wanted {
-            announce(task, call, CALLS);
+            announce(call, CALLS);
         }
         submit(call);
-        count_canary(task, call);
+        count_canary(call);
     }
     slot::leave(tid, &pairing);
     if pairing.how != PAIRED {
@@ -112,8 +113,8 @@ fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
 
 /// Counts the daemon's own proving calls, so that it knows how far a lost one came.
 #[inline(always)]
-fn count_canary(task: Task, call: &Call) {
-    if call.key as u32 == maps::reader().canary_key && task.is_daemon() {
+fn count_canary(call: &Call) {
+    if call.key as u32 == maps::reader().canary_key && is_daemon() {
         maps::count(|counters| counters.canaries += 1);
     }
 }

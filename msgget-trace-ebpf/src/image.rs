@@ -8,7 +8,7 @@ use aya_ebpf::helpers::{bpf_probe_read_user_buf, generated::bpf_probe_read_kerne
 use msgget_trace_ebpf::{ABSENT, ARGUMENTS_LEN, CUT, Call, Context, PATH_LEN, UNREAD};
 
 use crate::{
-    maps::{self, IMAGES, context_scratch},
+    maps::{self, IMAGES, context_scratch, described},
     object::{at, frozen, read},
     submit,
     task::Task,
@@ -33,33 +33,40 @@ pub(crate) struct Announced {
     generation: u32,
 }
 
-/// Announces the images of `call`, which `task`, the current one, made; by the scratch element `of`.
+/// Whose image [`send_image`] is to send.
+const OWN: u32 = 0;
+const PARENTS: u32 = 1;
+
+/// The image of the caller of `call`, or of its parent.
 #[inline(always)]
-pub(crate) fn announce(task: Task, call: &Call, of: u32) {
-    if frozen!(CONFIG.read_kernel) == 0 || at!(task_mm) == ABSENT || at!(mm_exe_file) == ABSENT {
+fn of(call: &Call, whose: u32) -> (u32, Announced) {
+    let generation = maps::reader().generation;
+    if whose == OWN {
+        let (start, exec_id) = (call.process_start_ns, call.exec_id);
+        (call.pid, Announced { start, exec_id, whole: 1, generation })
+    } else {
+        let (start, exec_id) = (call.parent_start_ns, call.parent_exec_id);
+        (call.ppid, Announced { start, exec_id, whole: 0, generation })
+    }
+}
+
+/// True where the helpers are allowed and the members known.
+#[inline(always)]
+fn can_look() -> bool {
+    frozen!(CONFIG.read_kernel) != 0 && at!(task_mm) != ABSENT && at!(mm_exe_file) != ABSENT
+}
+
+/// Announces the images of `call`, which the current task made, and which is the scratch element `place`.
+#[inline(always)]
+pub(crate) fn announce(call: &Call, place: u32) {
+    if !can_look() {
         return;
     }
-    let generation = maps::reader().generation;
-    let own = Announced { start: call.process_start_ns, exec_id: call.exec_id, whole: 1, generation };
-    let task = task.pointer() as u64;
-    if !known(call.pid, own) {
-        send(of, task, call.pid, own, || true);
-    }
-    let parents = Announced { start: call.parent_start_ns, exec_id: call.parent_exec_id, whole: 0, generation };
-    if call.ppid != 0 && !known(call.ppid, parents) {
-        // SAFETY: pointers and integers of their members' width.
-        let parent: u64 = unsafe { read(task + u64::from(at!(task_real_parent))) };
-        // It runs while we look: what was read counts only if it is the same process and program still.
-        let still = || {
-            // SAFETY: as above.
-            unsafe {
-                let leader: u64 = read(parent + u64::from(at!(task_group_leader)));
-                read::<u32>(leader + u64::from(at!(task_tgid))) == call.ppid
-                    && read::<u64>(leader + u64::from(at!(task_start_boottime))) == parents.start
-                    && read::<u64>(leader + u64::from(at!(task_self_exec_id))) == parents.exec_id
-            }
-        };
-        send(of, parent, call.ppid, parents, still);
+    for whose in [OWN, PARENTS] {
+        let (pid, image) = of(call, whose);
+        if pid != 0 && !known(pid, image) {
+            send_image(place, whose);
+        }
     }
 }
 
@@ -76,20 +83,32 @@ fn known(pid: u32, image: Announced) -> bool {
     })
 }
 
-/// Sends the image of the thread at `task` if it is `still` that of `pid` in the end. Remembered only once it is in the
-/// ring: a call on another CPU may announce it a second time, but none can come before it.
-#[inline(always)]
-fn send(of: u32, task: u64, pid: u32, image: Announced, still: impl FnOnce() -> bool) {
+/// Sends one image of the call in the scratch element `place`. Remembered only once it is in the ring: a call on another CPU
+/// may announce it a second time, but none can come before it.
+///
+/// Global for the reason that `current` gives.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn send_image(place: u32, whose: u32) -> u32 {
+    // Again, for it is checked by itself: what the verifier finds out of reach may hold what is forbidden.
+    if !can_look() {
+        return 0;
+    }
+    let (Some(call), Some(context)) = (described(place), context_scratch(place)) else { return 0 };
+    let (pid, image) = of(call, whose);
+    let mut task = Task::current().pointer() as u64;
     // SAFETY: pointers.
     let (mm, file) = unsafe {
+        if whose != OWN {
+            task = read(task + u64::from(at!(task_real_parent)));
+        }
         let mm: u64 = read(task + u64::from(at!(task_mm)));
         (mm, read::<u64>(mm + u64::from(at!(mm_exe_file))))
     };
     // A thread of the kernel has neither, nor has one that is exiting.
     if mm == 0 || file == 0 {
-        return;
+        return 0;
     }
-    let Some(context) = context_scratch(of) else { return };
     context.header = Context::HEADER;
     context.process_start_ns = image.start;
     context.exec_id = image.exec_id;
@@ -103,11 +122,10 @@ fn send(of: u32, task: u64, pid: u32, image: Announced, still: impl FnOnce() -> 
     walk(context, file);
     context.arguments_len = 0;
     context.arguments_flags = UNREAD;
-    if image.whole != 0 {
+    if whose == OWN {
         command_line(context, mm);
-    }
-    if !still() {
-        return;
+    } else if !still(task, pid, image) {
+        return 0;
     }
     maps::count(|counters| submit::step(&mut counters.contexts_submitted, 1));
     if submit::send(context) {
@@ -118,6 +136,20 @@ fn send(of: u32, task: u64, pid: u32, image: Announced, still: impl FnOnce() -> 
             submit::step(&mut counters.contexts_submitted, -1);
             submit::step(&mut counters.contexts_lost, 1);
         });
+    }
+    0
+}
+
+/// True if the thread at `parent` is still that of process `pid` and runs `image`. It runs while we look: what was read of it
+/// counts only then.
+#[inline(always)]
+fn still(parent: u64, pid: u32, image: Announced) -> bool {
+    // SAFETY: a pointer and integers of their members' width.
+    unsafe {
+        let leader: u64 = read(parent + u64::from(at!(task_group_leader)));
+        read::<u32>(leader + u64::from(at!(task_tgid))) == pid
+            && read::<u64>(leader + u64::from(at!(task_start_boottime))) == image.start
+            && read::<u64>(leader + u64::from(at!(task_self_exec_id))) == image.exec_id
     }
 }
 

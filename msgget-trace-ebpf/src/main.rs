@@ -11,11 +11,13 @@
 #![allow(internal_features, reason = "core has no stable atomics for a target without compare-and-swap; see slot.rs")]
 
 mod budget;
+mod current;
 mod door;
 mod hook;
 mod image;
 mod maps;
 mod object;
+mod position;
 mod slot;
 mod submit;
 mod task;

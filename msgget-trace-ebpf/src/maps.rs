@@ -108,6 +108,13 @@ pub(crate) fn scratch<'a>(of: u32) -> Option<&'a mut Call> {
     SCRATCH.get_ptr_mut(of).map(|call| unsafe { &mut *call })
 }
 
+/// What was put together in [`scratch`] element `of`, for those who only read it.
+#[inline(always)]
+pub(crate) fn described<'a>(of: u32) -> Option<&'a Call> {
+    // SAFETY: as there.
+    SCRATCH.get_ptr(of).map(|call| unsafe { &*call })
+}
+
 /// Images that user space was told of, by process id.
 #[map]
 pub(crate) static IMAGES: LruHashMap<u32, Announced> = LruHashMap::with_max_entries(IMAGE_COUNT, 0);

@@ -12,18 +12,17 @@ use core::intrinsics::{AtomicOrdering, atomic_and, atomic_cxchg, atomic_or, atom
 
 use msgget_trace_ebpf::{EVICTED, NOT_EXECUTED, PAIRED, Position, SLOT_BITS, SLOT_TIME_BITS, SLOTS, Slot};
 
-use crate::maps;
+use crate::{
+    maps,
+    position::{self, pack, unpack},
+};
 
 const TIME_MASK: u64 = (1 << SLOT_TIME_BITS) - 1;
 const ORDER: AtomicOrdering = AtomicOrdering::SeqCst;
 
 /// Layout of the third word: tag and the low bits of the enter time of whom it belongs to, then the position.
-const OWNER_SHIFT: u32 = 42;
+const OWNER_SHIFT: u32 = position::BITS;
 const OWNER_TIME: u64 = 0xffff;
-const POSITION_VALID: u64 = 1 << 41;
-/// An index has at most 24 bits (`IPCMNI_EXTEND_SHIFT`, ipc/util.h), a sequence number 16; the index is kept one higher,
-/// since it begins at -1.
-const INDEX_BITS: u32 = 25;
 
 /// What an exit learns of its enter.
 #[derive(Clone, Copy)]
@@ -118,23 +117,5 @@ pub(crate) fn leave(tid: u32, pairing: &Pairing) {
         // Fails only if another thread evicted us meanwhile; then the slot is its own.
         // SAFETY: as in `enter`.
         unsafe { atomic_cxchg::<u64, ORDER, ORDER>(words(slot).0, pairing.noted, 0) };
-    }
-}
-
-#[inline(always)]
-fn pack(position: Position) -> u64 {
-    let index = u64::from(position.last_idx.wrapping_add(1) as u32) & ((1 << INDEX_BITS) - 1);
-    let valid = if position.valid != 0 { POSITION_VALID } else { 0 };
-    valid | (u64::from(position.seq & 0xffff) << INDEX_BITS) | index
-}
-
-#[inline(always)]
-fn unpack(word: u64) -> Position {
-    let index = (word & ((1 << INDEX_BITS) - 1)) as u32;
-    Position {
-        seq: (word >> INDEX_BITS) as u32 & 0xffff,
-        last_idx: index.wrapping_sub(1) as i32,
-        valid: u32::from(word & POSITION_VALID != 0),
-        reserved: 0,
     }
 }

@@ -1,14 +1,10 @@
-//! The current task: a pointer to it goes in; what a record says of it comes out.
+//! Tasks: a pointer goes in; ids, kin and state come out. What takes following pointers stands in `current`, for the task that
+//! makes the call.
 
-use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_get_smp_processor_id, generated::bpf_get_current_task_btf};
-use msgget_trace_ebpf::{ABSENT, Call, FACT_NONE, INITIAL_PID_NS, Owner, Position};
+use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+use msgget_trace_ebpf::INITIAL_PID_NS;
 
-use crate::{
-    door::Door,
-    maps,
-    object::{Object, at, frozen, read},
-    slot::Pairing,
-};
+use crate::object::{Object, at, frozen, read};
 
 /// `sizeof(struct upid)`: an int and a pointer, include/linux/pid.h.
 const UPID_BYTES: u32 = 16;
@@ -16,19 +12,19 @@ const UPID_BYTES: u32 = 16;
 /// `PF_KTHREAD`, include/linux/sched.h.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// A task: of the kernel's `struct task_struct`, what a record needs.
+/// A task, the kernel's `struct task_struct`.
 #[derive(Clone, Copy)]
-pub(crate) struct Task(Object);
+pub(crate) struct Task(pub(crate) Object);
 
 /// Ids of a thread as seen from its own pid namespace, and which one that is.
 #[derive(Clone, Copy, Default)]
-struct Namespaced {
-    pid: u32,
-    tid: u32,
+pub(crate) struct Namespaced {
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
     /// 0 when the parent cannot be seen from there, as getppid(2) says.
-    ppid: u32,
+    pub(crate) ppid: u32,
     /// Inode number of the namespace; 0 when it could not be looked into.
-    pid_ns: u32,
+    pub(crate) pid_ns: u32,
 }
 
 impl Task {
@@ -67,41 +63,6 @@ impl Task {
         unsafe { self.0.follow(at!(task_signal)).get::<u32>(at!(signal_live)) == 0 }
     }
 
-    /// True for the daemon itself, wherever in the tree of pid namespaces it lives.
-    #[inline(always)]
-    pub(crate) fn is_daemon(self) -> bool {
-        let (own, reader) = (self.namespaced(self.parent()), maps::reader());
-        own.pid_ns == reader.pid_ns && own.pid == reader.pid
-    }
-
-    /// True for the daemon, and for a child of it, such as the one that makes the canary call by `int 0x80`.
-    #[inline(always)]
-    pub(crate) fn of_daemon(self) -> bool {
-        let (own, reader) = (self.namespaced(self.parent()), maps::reader());
-        own.pid_ns == reader.pid_ns && (own.pid == reader.pid || own.ppid == reader.pid)
-    }
-
-    /// When its process was started (boot clock, ns).
-    #[inline(always)]
-    pub(crate) fn process_start(self) -> u64 {
-        // SAFETY: a u64.
-        unsafe { self.process().0.get(at!(task_start_boottime)) }
-    }
-
-    /// Effective user id.
-    #[inline(always)]
-    pub(crate) fn euid(self) -> u32 {
-        // SAFETY: a pointer, then the u32 inside a kuid_t.
-        unsafe { self.0.follow(at!(task_cred)).get(at!(cred_euid)) }
-    }
-
-    /// Inode number of its IPC namespace.
-    #[inline(always)]
-    pub(crate) fn ipc_ns(self) -> u32 {
-        // SAFETY: two pointers, then an unsigned int.
-        unsafe { self.0.follow(at!(task_nsproxy)).get_via(at!(nsproxy_ipc), at!(ipc_inum)) }
-    }
-
     /// Command name.
     #[inline(always)]
     pub(crate) fn comm(self) -> [u8; 16] {
@@ -129,107 +90,16 @@ impl Task {
         unsafe { self.0.load::<u32>(at!(task_flags)) & PF_KTHREAD != 0 }
     }
 
-    /// Where the allocation of queue ids stands in the task's IPC namespace.
-    #[inline(always)]
-    pub(crate) fn position(self) -> Position {
-        // SAFETY: two pointers; an unsigned short, two ints.
-        unsafe {
-            let namespaces = self.0.follow(at!(task_nsproxy));
-            if namespaces.0.is_null() || at!(ipc_msg_seq) == ABSENT || at!(ipc_msg_last_idx) == ABSENT {
-                return Position::default();
-            }
-            let ipc = namespaces.follow(at!(nsproxy_ipc));
-            // `ipc_idr_alloc` raises the sequence number first and sets the index second. Read in the same order twice,
-            // they belong together if the number stayed; an index that is about to fall looks like a position ahead of
-            // its time, which shows at exit as one that went backwards.
-            let seq: u16 = ipc.get(at!(ipc_msg_seq));
-            let last_idx: i32 = ipc.get(at!(ipc_msg_last_idx));
-            let again: u16 = ipc.get(at!(ipc_msg_seq));
-            let chosen = at!(ipc_msg_next_id) != ABSENT && ipc.get::<i32>(at!(ipc_msg_next_id)) != -1;
-            Position { seq: seq.into(), last_idx, valid: u32::from(seq == again && !chosen), reserved: 0 }
-        }
-    }
-
-    /// Writes everything about a call that this task, the current one, is leaving into `call`; what the hooks know beyond
-    /// it is left at nothing.
-    ///
-    /// Field by field: a record as a value would have to stand on the stack, which has 512 bytes.
-    #[inline(always)]
-    pub(crate) fn describe(self, call: &mut Call, door: &Door, pairing: &Pairing, exit_ns: u64, ret: i64) {
-        call.header = Call::HEADER;
-        call.enter_ns = pairing.enter_ns;
-        call.exit_ns = exit_ns;
-        call.fact_ns = 0;
-        call.ret = ret;
-        call.before = pairing.before;
-        call.after = Position::default();
-        call.owner = Owner::default();
-        call.key = door.key;
-        call.msgflg = door.msgflg;
-        call.pairing = pairing.how;
-        call.fact = FACT_NONE;
-        call.queue_mode = 0;
-        call.abi = door.abi;
-        call.entry = door.entry;
-        call.number = door.number;
-        call.ipc_call = door.ipc_call;
-        call.witness = 0;
-        call.queue_key = 0;
-
-        let task = self.0;
-        let process = self.process();
-        let parent = self.parent();
-        // SAFETY: every load names the type its member has in Linux 5.15 to 6.18; set-up refuses other widths.
-        unsafe {
-            call.thread_start_ns = task.load(at!(task_start_boottime));
-            call.process_start_ns = process.0.get(at!(task_start_boottime));
-            call.parent_start_ns = parent.0.get(at!(task_start_boottime));
-            call.exec_id = process.0.get(at!(task_self_exec_id));
-            call.parent_exec_id = parent.0.get(at!(task_self_exec_id));
-            call.cgroup_id = bpf_get_current_cgroup_id();
-            call.cpu = bpf_get_smp_processor_id();
-            call.loginuid = task.load(at!(task_loginuid));
-            call.sessionid = task.load(at!(task_sessionid));
-            call.seccomp = task.load(at!(task_seccomp));
-            call.ptrace = task.load(at!(task_ptrace));
-            call.comm = task.get_bytes(at!(task_comm));
-
-            let credentials = task.follow(at!(task_cred));
-            call.capabilities = credentials.get(at!(cred_caps));
-            call.uid = credentials.get(at!(cred_uid));
-            call.euid = credentials.get(at!(cred_euid));
-            call.suid = credentials.get(at!(cred_suid));
-            call.fsuid = credentials.get(at!(cred_fsuid));
-            call.gid = credentials.get(at!(cred_gid));
-            call.egid = credentials.get(at!(cred_egid));
-            call.user_ns = credentials.get_via(at!(cred_user_ns), at!(user_inum));
-
-            let namespaces = task.follow(at!(task_nsproxy));
-            call.mnt_ns = namespaces.get_via(at!(nsproxy_mnt), at!(mnt_inum));
-            call.ipc_ns = namespaces.get_via(at!(nsproxy_ipc), at!(ipc_inum));
-            call.nodename = namespaces.get_bytes_via(at!(nsproxy_uts), at!(uts_nodename));
-        }
-
-        call.pid = self.tgid();
-        call.tid = self.tid();
-        call.ppid = parent.tgid();
-        let own = self.namespaced(parent);
-        call.ns_pid = own.pid;
-        call.ns_tid = own.tid;
-        call.ns_ppid = own.ppid;
-        call.pid_ns = own.pid_ns;
-    }
-
     /// The first thread of this task's process.
     #[inline(always)]
-    fn process(self) -> Self {
+    pub(crate) fn process(self) -> Self {
         // SAFETY: a pointer.
         Self(unsafe { self.0.follow(at!(task_group_leader)) })
     }
 
     /// The first thread of its parent process.
     #[inline(always)]
-    fn parent(self) -> Self {
+    pub(crate) fn parent(self) -> Self {
         // SAFETY: a pointer.
         Self(unsafe { self.0.follow(at!(task_real_parent)) }).process()
     }
@@ -238,7 +108,7 @@ impl Task {
     /// host; deeper ones stand in an array that the verifier lets nobody index, so they need a helper, and are unknown
     /// where that is forbidden.
     #[inline(always)]
-    fn namespaced(self, parent: Self) -> Namespaced {
+    pub(crate) fn namespaced(self, parent: Self) -> Namespaced {
         // SAFETY: an unsigned int.
         let level: u32 = unsafe { self.pid().get(at!(pid_level)) };
         if level == 0 {

@@ -1,7 +1,10 @@
 //! In: what `cargo test` prints and what the tests say they skipped. Out: the one line that sums it
-//! up.
+//! up, and one for each failure, since what a failed test has to say is far above by then.
 
 use std::{collections::BTreeMap, fmt};
+
+/// How much of a message is kept: one may hold a whole output.
+const MESSAGE_CHARS: usize = 300;
 
 /// The count of a whole `cargo test`.
 #[derive(Debug, Default, PartialEq)]
@@ -10,14 +13,28 @@ pub(crate) struct Summary {
     /// Tests that failed.
     pub(crate) failed: usize,
     ignored: usize,
+    /// Where each panic was, and the beginning of its message.
+    pub(crate) panics: Vec<String>,
+    /// Whether the next line is such a message.
+    in_panic: bool,
     /// Why each test that skipped itself did so, by the test's name.
     pub(crate) skips: BTreeMap<String, String>,
 }
 
 impl Summary {
-    /// Adds up a line of output if it is the result of one test binary; any other is of no
-    /// interest.
+    /// Adds up a line of output if it is the result of one test binary, and keeps it if it tells of
+    /// a panic; any other is of no interest.
     pub(crate) fn read(&mut self, line: &str) {
+        if std::mem::take(&mut self.in_panic)
+            && let Some(panic) = self.panics.last_mut()
+        {
+            panic.extend(line.trim_end().chars().take(MESSAGE_CHARS));
+        }
+        if let Some((test, place)) = line.strip_prefix("thread '").and_then(|rest| rest.split_once("panicked at ")) {
+            let test = test.split_once('\'').map_or(test, |(test, _number)| test);
+            self.panics.push(format!("{test}, {} ", place.trim_end()));
+            self.in_panic = true;
+        }
         let Some((_verdict, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
             return;
         };
@@ -35,8 +52,9 @@ impl Summary {
         }
     }
 
-    /// Adds what was counted elsewhere.
-    pub(crate) fn add(&mut self, other: Self) {
+    /// Adds what was counted at `place`.
+    pub(crate) fn add(&mut self, other: Self, place: &str) {
+        self.panics.extend(other.panics.iter().map(|panic| format!("{place}: {panic}")));
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;
@@ -89,6 +107,20 @@ mod tests {
     fn binaries_add_up() {
         assert_eq!(summary(&[OK, "running 6 tests\n", BAD], ""), "16 passed, 2 failed, 1 skipped");
         assert_eq!(summary(&[], ""), "0 passed, 0 failed, 0 skipped");
+    }
+
+    #[test]
+    fn what_a_test_died_of_is_kept() {
+        let mut guest = Summary::default();
+        for line in ["thread 'doors::x' (17) panicked at tests/doors.rs:5:9:\r\n", "no call\r\n", "note: more\n", BAD] {
+            guest.read(line);
+        }
+        let mut summary = Summary::default();
+        summary.add(guest, "vm 6.1: fexit doors");
+        assert_eq!(summary.panics, ["vm 6.1: fexit doors: doors::x, tests/doors.rs:5:9: no call"]);
+        summary.read("thread 'main' panicked at a.rs:1:1:\n");
+        summary.read(&"x".repeat(1000));
+        assert_eq!(summary.panics[1].len(), "main, a.rs:1:1: ".len() + 300);
     }
 
     #[test]

@@ -98,6 +98,11 @@ fn conclude(summary: &Summary) -> ExitCode {
     for (name, reason) in &summary.skips {
         println!("SKIPPED {name}: {reason}");
     }
+    if summary.failed > 0 {
+        for panic in &summary.panics {
+            println!("FAILED {panic}");
+        }
+    }
     let strict = env::var_os("CI").is_some_and(|value| value == "true");
     if strict && summary.skipped() > 0 {
         println!("CI=true: a skipped test is a failure of the run.");

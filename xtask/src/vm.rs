@@ -131,18 +131,20 @@ pub(crate) fn run(workspace: &Path, names: &[String], only: &[String], summary: 
     let initramfs = image::write(workspace, &folder, only)?;
 
     let queue = Mutex::new(machines.into_iter());
-    let work = || -> Result<Summary> {
-        let mut summary = Summary::default();
+    let work = || -> Result<Vec<_>> {
+        let mut done = Vec::new();
         // A lock is only poisoned by a panic, of which there are none.
         while let Some(machine) = queue.lock().ok().and_then(|mut queue| queue.next()) {
-            summary.add(machine.test(&qemu, &folder, &initramfs)?);
+            done.push((machine.name, machine.test(&qemu, &folder, &initramfs)?));
         }
-        Ok(summary)
+        Ok(done)
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
         for worker in workers {
-            summary.add(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            for (name, machine) in worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))? {
+                summary.add(machine, &format!("vm {name}"));
+            }
         }
         Ok(())
     })
@@ -181,7 +183,7 @@ impl Machine {
                 }
                 // In one go, for another machine prints, too.
                 print!("{text}");
-                summary.add(run.summary);
+                summary.add(run.summary, &run.title);
             }
             Ok(())
         })?;

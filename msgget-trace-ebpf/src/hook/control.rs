@@ -7,9 +7,10 @@ use msgget_trace_ebpf::{Call, PAIRED};
 
 use super::{now, wanted};
 use crate::{
+    current::describe,
     door::Door,
     image::announce,
-    maps::{self, CONTROLS, scratch},
+    maps::{self, CONTROLS},
     slot,
     submit::{send, step},
     task::Task,
@@ -37,20 +38,19 @@ pub(super) fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
     let now = now();
     let tid = task.tid();
     let pairing = slot::exit(tid, now);
-    let Some(call) = scratch(CONTROLS) else { return };
-    task.describe(call, door, &pairing, now, ret);
-    submit(task, call);
+    let Some(call) = describe(CONTROLS, door, &pairing, now, ret) else { return };
+    submit(call);
     slot::leave(tid, &pairing);
     if pairing.how != PAIRED {
         debug!(ctx, "thread {} left msgctl({}, {}) = {} but had not entered it", tid, door.key, door.msgflg, ret);
     }
 }
 
-/// Sends `call`, which `task`, the current one, made and which is described but for its kind, and counts it as calls are.
+/// Sends `call`, which the current task made and which is described but for its kind, and counts it as calls are.
 #[inline(always)]
-pub(super) fn submit(task: Task, call: &mut Call) {
+pub(super) fn submit(call: &mut Call) {
     call.header = Call::CONTROL;
-    announce(task, call, CONTROLS);
+    announce(call, CONTROLS);
     maps::count(|counters| {
         step(&mut counters.controls_seen, 1);
         step(&mut counters.controls_submitted, 1);

@@ -19,10 +19,11 @@ use msgget_trace_ebpf::{
 
 use crate::{
     budget::{Returned, admits},
+    current::describe,
     door::{self, Door, registers},
     hook::{control, count_canary, now, wanted},
     image::announce,
-    maps::{self, CALLS, CONTROLS, FACTS, scratch},
+    maps::{self, CALLS, CONTROLS, FACTS},
     object::{Object, at},
     slot::{self, Pairing},
     submit::submit,
@@ -123,15 +124,14 @@ fn ipcget_exit(ctx: FExitContext) -> i32 {
     }
     let (pairing, after) = (&pairing, Position::default());
     if admits(task, &Returned { door: &door, pairing, fact: fact.what, after, ret, now, witness: false }) {
-        let Some(call) = scratch(CALLS) else { return 0 };
-        task.describe(call, &door, pairing, now, ret);
+        let Some(call) = describe(CALLS, &door, pairing, now, ret) else { return 0 };
         call.fact = fact.what;
         call.fact_ns = fact.ns;
         call.owner = fact.owner;
         call.queue_mode = fact.mode;
-        announce(task, call, CALLS);
+        announce(call, CALLS);
         submit(call);
-        count_canary(task, call);
+        count_canary(call);
     }
     slot::leave(tid, pairing);
     0
@@ -154,8 +154,7 @@ fn queue_removed(ctx: FEntryContext) -> i32 {
     let door = Door { key: id, ..door.unwrap_or(Door::removal()) };
     // Its enter is nobody's concern here, and it is executed, for we are inside.
     let pairing = Pairing { how: EVICTED, enter_ns: 0, before: Position::default(), noted: 0 };
-    let Some(call) = scratch(CONTROLS) else { return 0 };
-    task.describe(call, &door, &pairing, now, 0);
+    let Some(call) = describe(CONTROLS, &door, &pairing, now, 0) else { return 0 };
     call.fact = if torn_down { FACT_TORN_DOWN } else { FACT_REMOVED };
     call.fact_ns = now;
     call.owner = owner(queue);
@@ -166,6 +165,6 @@ fn queue_removed(ctx: FEntryContext) -> i32 {
         // Not the thread's own: the kernel's thread lives in the initial one.
         call.ipc_ns = namespace.load(at!(ipc_inum));
     }
-    control::submit(task, call);
+    control::submit(call);
     0
 }

@@ -7,6 +7,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::warn;
 
 use crate::{
+    current::is_daemon,
     maps::{self, MEMBERS},
     object::Object,
     task::Task,
@@ -22,7 +23,7 @@ fn member_fork(ctx: BtfTracePointContext) -> i32 {
         return 0; // a thread
     }
     // SAFETY: the value is not used.
-    let follows = unsafe { MEMBERS.get(parent_tgid) }.is_some() || Task::current().is_daemon();
+    let follows = unsafe { MEMBERS.get(parent_tgid) }.is_some() || is_daemon();
     if follows && MEMBERS.insert(child_tgid, 1, 0).is_err() {
         maps::count(|counters| counters.follow_full += 1);
         warn!(&ctx, "member table full: process {} is not followed", child_tgid);

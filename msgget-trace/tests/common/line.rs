@@ -1,6 +1,6 @@
 //! Lines as they are promised: the shape of a call, of a control and of a finding, and how they are found again.
 
-use std::{collections::BTreeSet, ops::Index, path::Path};
+use std::{collections::BTreeSet, fmt, ops::Index, path::Path};
 
 use serde_json::Value;
 
@@ -88,11 +88,17 @@ const OPTIONAL: [&str; 13] = [
     "outermostContainerId",
 ];
 
-/// One line of output.
-#[derive(Clone, Debug)]
+/// One line of output; shown as it was printed.
+#[derive(Clone)]
 pub(crate) struct Line {
     raw: String,
     value: Value,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.raw)
+    }
 }
 
 impl Index<&str> for Line {
