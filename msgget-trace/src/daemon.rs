@@ -22,9 +22,10 @@ use crate::{
     failure::Failure,
     kernel::{KernelLogger, Skipped, pin::Folder},
     ledger::Ledger,
+    output::Outputs,
     owners::Owners,
     pipeline::{Pipeline, Tally},
-    sink::{Sink, SinkError},
+    sink::SinkError,
     source::{Batch, Source},
 };
 use status::{Listener, asked};
@@ -67,12 +68,12 @@ pub struct Daemon {
     /// Rungs below the one in use, best first.
     lower: Vec<Rung>,
     pipeline: Pipeline,
-    sink: Sink,
-    /// What the output has accepted.
+    outputs: Outputs,
+    /// What the outputs have accepted.
     ledger: Ledger,
     /// What former sources counted.
     former: (Counters, Skipped),
-    /// What is in the sink's buffer.
+    /// What they have been told since.
     batch: Tally,
     /// The event that is on its way from decide to detect.
     current: Option<Event>,
@@ -125,7 +126,7 @@ impl Daemon {
                     continue;
                 }
             };
-            if self.sink.closed() {
+            if self.outputs.closed() {
                 return Ok(End::Closed);
             }
             let pause = match step {
@@ -170,7 +171,7 @@ impl Daemon {
             }
             step = Step::Drained;
             while self.give(None, &mut questions).await {}
-            if self.sink.buffer().len() >= BATCH {
+            if self.outputs.waiting() >= BATCH {
                 break;
             }
         }
@@ -178,7 +179,7 @@ impl Daemon {
             return Ok(Step::Full);
         }
         while self.give(Some(&batch), &mut questions).await {
-            if self.sink.buffer().len() >= BATCH {
+            if self.outputs.waiting() >= BATCH {
                 return Ok(Step::Full);
             }
         }
@@ -204,14 +205,14 @@ impl Daemon {
             if let Some(next) = self.later.front_mut().filter(|_| tells) {
                 next.told_before(&event);
             }
-            self.pipeline.finish(&event, tells, self.sink.buffer(), &mut self.batch);
+            self.pipeline.finish(&event, tells, &mut self.outputs, &mut self.batch);
         }
         true
     }
 
     /// Writes what is in the buffer; only then gives its room in the ring back and counts it.
     async fn settle(&mut self) -> Result<(), SinkError> {
-        self.sink.flush().await?;
+        self.outputs.flush().await?;
         let batch = std::mem::take(&mut self.batch);
         self.source.publish(self.current.as_ref());
         self.ledger.user.add(batch);
@@ -220,7 +221,7 @@ impl Daemon {
 
     /// Puts a health record among the lines.
     fn report(&mut self, health: &Health) {
-        self.pipeline.report(health, self.sink.buffer(), &mut self.batch);
+        self.pipeline.report(health, &mut self.outputs, &mut self.batch);
     }
 
     /// As [`Self::report`], of something that was noticed just now.
@@ -240,7 +241,9 @@ impl Daemon {
     fn failed(&self, error: StepError) -> Failure {
         match error {
             StepError::Own(failure) => failure,
-            StepError::Sink(error) => Failure::Output { output: self.sink.name().to_owned(), error: error.into() },
+            StepError::Sink(error) => {
+                Failure::Output { output: self.outputs.names().collect::<Vec<_>>().join(", "), error: error.into() }
+            }
         }
     }
 }

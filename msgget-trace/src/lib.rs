@@ -25,6 +25,7 @@ pub mod event;
 pub mod failure;
 pub mod kernel;
 pub mod ledger;
+pub mod output;
 pub mod owners;
 pub mod pipeline;
 mod readiness;

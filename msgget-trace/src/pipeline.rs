@@ -1,12 +1,13 @@
-//! An event's way from its source to the sink's buffer: decided events and news of the sensor itself go in, lines come out,
-//! and every record is counted into exactly one number of a [`Tally`].
+//! An event's way from its source to the outputs: decided events and news of the sensor itself go in, what is to be told of them
+//! comes out, and every record is counted into exactly one number of a [`Tally`].
 
 use crate::{
     canary::{Canary, CanaryLost},
-    detect::Engine,
-    encode::Json,
+    detect::{Engine, Verdict},
+    encode::{Item, Sensor},
     enrich::{Enricher, Images},
     event::{Aggregate, Call, Control, Event, Health, Outcome},
+    output::Outputs,
 };
 
 /// What became of some records.
@@ -86,7 +87,7 @@ impl Tally {
     }
 }
 
-/// detect ─► enrich ─► encode, with what they remember.
+/// detect ─► enrich ─► outputs, with what they remember.
 #[derive(Debug)]
 pub struct Pipeline {
     engine: Engine,
@@ -94,11 +95,9 @@ pub struct Pipeline {
     pub enricher: Enricher,
     /// Programs that were announced.
     pub images: Images,
-    /// Last stage.
-    pub json: Json,
-    /// Lines made so far.
-    sequence: u64,
-    /// Health records made so far.
+    /// What lines say of us.
+    pub sensor: Sensor,
+    /// Records of our own made so far.
     news: u64,
     /// The latest proving call.
     canary: Option<Canary>,
@@ -109,69 +108,65 @@ pub struct Pipeline {
 impl Pipeline {
     /// Empty stages.
     #[must_use]
-    pub fn new(images: Images, enricher: Enricher, json: Json) -> Self {
-        Self { engine: Engine::new(), enricher, images, json, sequence: 0, news: 0, canary: None, arrived: None }
+    pub fn new(images: Images, enricher: Enricher, sensor: Sensor) -> Self {
+        Self { engine: Engine::new(), enricher, images, sensor, news: 0, canary: None, arrived: None }
     }
 
     /// Looks whether clocks and files have changed; to be called once a batch.
     pub fn refresh(&mut self) {
-        self.json.clock.refresh();
+        self.sensor.clock.refresh();
         self.enricher.refresh();
     }
 
-    /// Appends the line of `health` to `out`.
-    pub fn report(&mut self, health: &Health, out: &mut Vec<u8>, tally: &mut Tally) {
-        self.sequence += 1;
+    /// Tells of `health`.
+    pub fn report(&mut self, health: &Health, outputs: &mut Outputs, tally: &mut Tally) {
         tally.health += 1;
-        self.json.health(health, self.news, self.sequence, out);
+        outputs.tell(&Item::Health { health, nth: self.news }, &self.sensor);
         self.news += 1;
     }
 
-    /// Appends the line of `aggregate` to `out`.
-    pub fn aggregate(&mut self, aggregate: &Aggregate, out: &mut Vec<u8>, tally: &mut Tally) {
-        self.sequence += 1;
+    /// Tells of `aggregate`.
+    pub fn aggregate(&mut self, aggregate: &Aggregate, outputs: &mut Outputs, tally: &mut Tally) {
         tally.aggregates += 1;
         let attributed = aggregate.attributed.as_ref();
         let calls = if attributed.is_some() { &mut tally.attributed } else { &mut tally.unattributed };
         *calls += aggregate.counts.total();
         let place = attributed.map(|attributed| self.enricher.cgroup(attributed.cgroup_id));
         let user = attributed.and_then(|attributed| self.enricher.user(attributed.euid?));
-        self.json.aggregate(aggregate, place.as_ref(), user, [self.news, self.sequence], out);
+        outputs.tell(&Item::Aggregate { aggregate, place: place.as_ref(), user, nth: self.news }, &self.sensor);
         self.news += 1;
     }
 
-    /// Appends what `event` leads to, whole lines, to `out`; nothing unless its source `tells` of it.
-    pub fn finish(&mut self, event: &Event, tells: bool, out: &mut Vec<u8>, tally: &mut Tally) {
+    /// Tells what `event` leads to; nothing unless its source `tells` of it.
+    pub fn finish(&mut self, event: &Event, tells: bool, outputs: &mut Outputs, tally: &mut Tally) {
         tally.read += 1;
         match event {
-            Event::Call(call) => self.finish_call(call, tells, out, tally),
-            Event::Control(control) => self.finish_control(control, tells, out, tally),
+            Event::Call(call) => self.finish_call(call, tells, outputs, tally),
+            Event::Control(control) => self.finish_control(control, tells, outputs, tally),
         }
     }
 
-    fn finish_control(&mut self, control: &Control, tells: bool, out: &mut Vec<u8>, tally: &mut Tally) {
+    fn finish_control(&mut self, control: &Control, tells: bool, outputs: &mut Outputs, tally: &mut Tally) {
         if !tells {
             tally.early += 1;
             return;
         }
-        let tags = self.engine.observe_control(control);
-        let who = self.enricher.who(&control.caller);
-        self.sequence += 1;
         tally.controls += 1;
-        self.json.control(control, &who, tags, self.sequence, out);
+        let (tags, who) = (self.engine.observe_control(control), self.enricher.who(&control.caller));
+        outputs.tell(&Item::Control { control, who: &who, tags }, &self.sensor);
     }
 
-    fn finish_call(&mut self, call: &Call, tells: bool, out: &mut Vec<u8>, tally: &mut Tally) {
+    fn finish_call(&mut self, call: &Call, tells: bool, outputs: &mut Outputs, tally: &mut Tally) {
         if call.witness {
             tally.witnesses += 1;
             return;
         }
-        let verdict = self.engine.observe(call);
-        let who = self.enricher.who(&call.caller);
-        let line = out.len();
-        self.json.call(call, &who, verdict.tags, self.sequence + 1, out);
+        let Verdict { tags, findings } = self.engine.observe(call);
+        let who = &self.enricher.who(&call.caller);
+        let item = Item::Call { call, who, tags };
         if let Some(canary) = self.canary.as_ref().filter(|canary| canary.ours(call)) {
-            out.truncate(line);
+            // Up to the last stage, although nobody wants to read of it.
+            outputs.rehearse(&item, &self.sensor);
             tally.canaries += 1;
             if canary.is(call) {
                 self.arrived = Some(canary.check(call));
@@ -179,19 +174,17 @@ impl Pipeline {
             return;
         }
         if !tells {
-            out.truncate(line);
             tally.early += 1;
             return;
         }
-        self.sequence += 1;
+        outputs.tell(&item, &self.sensor);
         tally.calls += 1;
         tally.unpaired += u64::from(call.outcome == Outcome::Unpaired);
         tally.not_executed += u64::from(call.outcome == Outcome::NotExecuted);
         tally.ambiguous += u64::from(call.outcome == Outcome::Ambiguous);
-        for finding in &verdict.findings {
-            self.sequence += 1;
+        for finding in &findings {
             tally.findings += 1;
-            self.json.finding(finding, &who, verdict.tags, self.sequence, out);
+            outputs.tell(&Item::Finding { finding, who, tags }, &self.sensor);
         }
     }
 

@@ -8,7 +8,7 @@ impl Daemon {
     pub(super) fn aggregate(&mut self) -> Result<bool, Failure> {
         let aggregates = self.source.aggregates()?;
         for aggregate in &aggregates {
-            self.pipeline.aggregate(aggregate, self.sink.buffer(), &mut self.batch);
+            self.pipeline.aggregate(aggregate, &mut self.outputs, &mut self.batch);
         }
         Ok(!aggregates.is_empty())
     }

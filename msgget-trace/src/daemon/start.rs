@@ -17,7 +17,7 @@ use super::{Daemon, identity};
 use crate::{
     canary::{Canary, CanaryLost, Stage},
     config::Config,
-    encode::Json,
+    encode::Sensor,
     enrich::{Clock, Enricher, Host, Images},
     event::{BootTime, LossReason, News, Passed, Rung},
     failure::Failure,
@@ -26,9 +26,9 @@ use crate::{
         pin::{self, Folder},
     },
     ledger::Ledger,
+    output::Outputs,
     owners::Owners,
     pipeline::{Pipeline, Tally},
-    sink::Sink,
     source::Source,
 };
 
@@ -81,7 +81,7 @@ impl Daemon {
         }
         if let Some(first) = sources.pop_front() {
             sources.push_back(std::mem::replace(&mut daemon.source, first));
-            daemon.pipeline.json.rung = daemon.source.rung();
+            daemon.pipeline.sensor.rung = daemon.source.rung();
             daemon.later = sources;
         }
         // What cannot be read is abandoned only now, so that there was no moment without hooks.
@@ -146,7 +146,7 @@ impl Daemon {
 
     fn new(source: Source, config: &Config, reader: Reader, owners: Rc<Owners>) -> Result<Self, Failure> {
         let rung = source.rung();
-        let json = Json { run: Uuid::now_v7(), host: Host::read(), clock: Clock::new(), rung };
+        let sensor = Sensor { run: Uuid::now_v7(), host: Host::read(), clock: Clock::new(), rung };
         let images = Images::new(config.redactor.clone(), config.command_lines);
         let enricher = Enricher::new(reader.pid_ns == INITIAL_PID_NS);
         Ok(Self {
@@ -156,8 +156,8 @@ impl Daemon {
             later: VecDeque::new(),
             folder: None,
             lower: Vec::new(),
-            pipeline: Pipeline::new(images, enricher, json),
-            sink: Sink::open(&config.output)?,
+            pipeline: Pipeline::new(images, enricher, sensor),
+            outputs: Outputs::open(&config.output)?,
             ledger: Ledger::default(),
             former: (Counters::default(), Skipped::default()),
             batch: Tally::default(),

@@ -132,7 +132,7 @@ async fn clear(path: &Path) -> io::Result<()> {
 impl Daemon {
     /// Answers from now on to whoever connects to a socket at `path`. Where that cannot be, it is said, and tracing goes on.
     pub async fn answer_at(&mut self, path: &Path) {
-        let since = self.pipeline.json.clock.wall(Clock::boot_now());
+        let since = self.pipeline.sensor.clock.wall(Clock::boot_now());
         match Listener::open(path, since).await {
             Ok(listener) => self.listener = Some(Rc::new(listener)),
             Err(error) => log::warn!("`status` cannot ask this daemon at {}: {error}", path.display()),
@@ -158,13 +158,13 @@ impl Daemon {
         let balance = self.ledger.balance();
         let status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            run_id: self.pipeline.json.run.to_string(),
+            run_id: self.pipeline.sensor.run.to_string(),
             process_id: process::id(),
             since: listener.since,
             hook: self.rung().name().to_owned(),
             coverage_gap: self.rung().gap().to_owned(),
             degraded: self.watch.degraded(),
-            outputs: vec![self.sink.name().to_owned()],
+            outputs: self.outputs.names().map(str::to_owned).collect(),
             balance: Numbers(balance.into_iter().map(|(name, number)| (name.to_owned(), number)).collect()),
         };
         // It does not block, and the buffer of a new connection has room for it; who leaves meanwhile gets nothing.

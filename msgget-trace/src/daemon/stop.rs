@@ -47,7 +47,7 @@ impl Daemon {
 
     /// Leaves nothing behind but records that nobody was told of, should there be any and somebody to tell.
     fn remove_exhausted(&mut self) -> Result<(), Failure> {
-        let closed = self.sink.closed();
+        let closed = self.outputs.closed();
         for source in self.sources() {
             if closed || source.exhausted()? {
                 source.remove()?;
@@ -73,19 +73,19 @@ impl Daemon {
         self.sources().filter(|source| source.attached()).for_each(Source::detach);
         let mut moved = time::Instant::now();
         loop {
-            let before = (self.ledger.user.read, self.sink.total());
+            let before = (self.ledger.user.read, self.outputs.total());
             match time::timeout(STOP_DEADLINE, self.step()).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(StepError::Sink(SinkError::Closed))) => return Ok(()),
                 Ok(Err(error)) => return Err(self.failed(error)),
-                Err(_) if self.sink.total() > before.1 => {}
+                Err(_) if self.outputs.total() > before.1 => {}
                 Err(_) => return Err(self.failed(late())),
             }
             if self.later.is_empty() && self.source.exhausted()? && !self.aggregate()? {
                 return Ok(());
             }
             // Nothing new comes, so as long as something moves this ends.
-            if before != (self.ledger.user.read, self.sink.total()) {
+            if before != (self.ledger.user.read, self.outputs.total()) {
                 moved = time::Instant::now();
             } else if moved.elapsed() > STOP_DEADLINE {
                 return Ok(());

@@ -265,7 +265,7 @@ impl Daemon {
             let mut former = std::mem::replace(&mut self.source, next);
             former.remove()?;
             self.former = (self.former.0.plus(&former.total()?), self.former.1.plus(former.skipped()));
-            self.pipeline.json.rung = self.source.rung();
+            self.pipeline.sensor.rung = self.source.rung();
             self.watch.heeded = Skipped::default();
             self.watch.flight = None;
             self.fly()?;

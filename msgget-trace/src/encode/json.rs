@@ -6,6 +6,7 @@
 mod aggregate;
 mod common;
 mod control;
+mod envelope;
 mod health;
 mod program;
 mod tracee;
@@ -19,12 +20,12 @@ use common::Common;
 use program::Program;
 use serde::{Serialize, Serializer};
 use tracee::{Argument, ArgumentValue, DetectedFrom, Metadata, Tracee, What};
-use uuid::Uuid;
 
 use crate::{
     detect::{Finding, Tags, Value},
-    enrich::{Clock, Host, Who},
-    event::{Abi, Call, CallId, Caller, Errno, MsgFlags, Outcome, Queue, Rung, Source},
+    encode::{Item, Sensor},
+    enrich::Who,
+    event::{Abi, Call, CallId, Caller, Errno, MsgFlags, Outcome, Queue, Source},
 };
 
 /// Version of the fields below: the minor grows with every addition, the major with every other change.
@@ -33,27 +34,33 @@ const SCHEMA_VERSION: &str = "1.0";
 /// Tracee's id of the event `msgget`, which is the number of the system call.
 const MSGGET: u32 = if cfg!(target_arch = "aarch64") { 186 } else { 68 };
 
-/// What lines say besides the call: about this machine and its clock.
-#[derive(Debug)]
-pub struct Json {
-    /// The run, which the health records name.
-    pub run: Uuid,
-    /// This machine.
-    pub host: Host,
-    /// Its clocks.
-    pub clock: Clock,
-    /// The hooks in use.
-    pub rung: Rung,
+/// Appends the line of `item`, the output's `sequence`th, to `out`.
+pub(super) fn line(item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Vec<u8>) {
+    let id = Shown(item.id(sensor));
+    match *item {
+        Item::Call { call, who, tags } => {
+            sensor.call(call, who, sensor.common(&call.caller, who, id, tags, sequence), out);
+        }
+        Item::Control { control, who, tags } => {
+            sensor.control(control, who, sensor.common(&control.caller, who, id, tags, sequence), out);
+        }
+        Item::Finding { finding, who, tags } => {
+            sensor.finding(finding, who, sensor.common(&finding.call.caller, who, id, tags, sequence), out);
+        }
+        Item::Health { health, .. } => append(&sensor.envelope(item, sequence, sensor.news(health)), out),
+        Item::Aggregate { aggregate, place, user, .. } => {
+            append(&sensor.envelope(item, sequence, sensor.counts(aggregate, place, user)), out);
+        }
+    }
 }
 
-impl Json {
-    /// Appends the line of `call`, the output's `sequence`th, to `out`.
-    pub fn call(&self, call: &Call, who: &Who<'_>, tags: Tags, sequence: u64, out: &mut Vec<u8>) {
+impl Sensor {
+    fn call(&self, call: &Call, who: &Who<'_>, common: Common<'_>, out: &mut Vec<u8>) {
         let args = arguments(call);
-        line(
+        event(
             &call.caller,
             Tracee::new(&call.caller, who, &self.clock, what(call, MSGGET, "msgget", call.result)).with_args(&args),
-            self.common(&call.caller, who, &Shown(call.id), tags, sequence),
+            common,
             CallFacts {
                 outcome: call.outcome.name(),
                 outcome_source: call.source.map(Source::name),
@@ -78,8 +85,8 @@ impl Json {
         );
     }
 
-    /// Appends the line of `finding` to `out`. Its context is the call that completed it, as in Tracee's findings.
-    pub fn finding(&self, finding: &Finding, who: &Who<'_>, tags: Tags, sequence: u64, out: &mut Vec<u8>) {
+    /// The context is the call that completed it, as in Tracee's findings.
+    fn finding(&self, finding: &Finding, who: &Who<'_>, common: Common<'_>, out: &mut Vec<u8>) {
         let call = &finding.call;
         let call_args = arguments(call);
         let mut args: Vec<_> = finding.values.iter().map(|(name, value)| argument(name, value)).collect();
@@ -93,12 +100,12 @@ impl Json {
                 return_value: call.result,
             }),
         });
-        line(
+        event(
             &call.caller,
             Tracee::new(&call.caller, who, &self.clock, what(call, finding.rule.event_id, finding.rule.name, 0))
                 .with_args(&args)
                 .with_metadata(Metadata::new(finding)),
-            self.common(&call.caller, who, &Shown(finding.id()), tags, sequence),
+            common,
             FindingFacts { evidence: finding.evidence.iter().copied().map(Shown).collect(), cwe: finding.rule.cwe },
             out,
         );
@@ -110,14 +117,9 @@ fn what(call: &Call, id: u32, name: &'static str, result: i64) -> What {
     What { id, name, syscall: "msgget", at: call.timestamp(), result, compat: call.door.abi == Abi::I386 }
 }
 
-fn line<I: Serialize, F: Serialize>(
-    caller: &Caller,
-    tracee: Tracee<'_>,
-    common: Common<'_, I>,
-    facts: F,
-    out: &mut Vec<u8>,
-) {
-    append(&Line { tracee, common, program: Program::new(caller), facts }, out);
+/// Appends the line of what `caller` did.
+fn event(caller: &Caller, tracee: Tracee<'_>, common: Common<'_>, facts: impl Serialize, out: &mut Vec<u8>) {
+    append(&Event { tracee, common, program: Program::new(caller), facts }, out);
 }
 
 /// Appends `line` to `out`, as a line.
@@ -151,11 +153,11 @@ fn argument(name: &'static str, value: &Value) -> Argument<'static> {
 }
 
 #[derive(Serialize)]
-struct Line<'a, I, F> {
+struct Event<'a, F> {
     #[serde(flatten)]
     tracee: Tracee<'a>,
     #[serde(flatten)]
-    common: Common<'a, I>,
+    common: Common<'a>,
     #[serde(flatten)]
     program: Program<'a>,
     #[serde(flatten)]

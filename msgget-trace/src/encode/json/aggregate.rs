@@ -2,40 +2,27 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{Json, SCHEMA_VERSION, Shown, append};
 use crate::{
-    encode::Escaped,
+    encode::{Escaped, Sensor},
     enrich::cgroup,
     event::{Aggregate, Attributed, Counts, Payer, before_nul},
 };
 
-impl Json {
-    /// Appends the line of `aggregate`, the run's `nth` record of the sensor's own and the output's `sequence`th line, to `out`.
-    /// `place` is the path of its cgroup, `user` the name of its effective user.
-    pub fn aggregate(
+impl Sensor {
+    /// What only an aggregate says; `place` is the path of its cgroup, `user` the name of its effective user.
+    pub(super) fn counts<'a>(
         &self,
-        aggregate: &Aggregate,
-        place: Option<&cgroup::Answer>,
-        user: Option<&[u8]>,
-        [nth, sequence]: [u64; 2],
-        out: &mut Vec<u8>,
-    ) {
+        aggregate: &'a Aggregate,
+        place: Option<&'a cgroup::Answer>,
+        user: Option<&'a [u8]>,
+    ) -> Facts<'a> {
         let attributed = aggregate.attributed.as_ref();
-        let record = Record {
-            timestamp: self.clock.wall(attributed.map_or(aggregate.at, |attributed| attributed.last)),
-            event_name: "aggregate",
-            schema_version: SCHEMA_VERSION,
-            id: Shown(format_args!("{}-{nth}", self.run)),
-            sequence,
-            hook: self.rung.name(),
+        Facts {
             attributed_to: attributed.map_or("nobody", |attributed| attributed.payer.name()),
             count: aggregate.counts.total(),
             by_outcome: ByOutcome(aggregate.counts),
             caller: attributed.map(|attributed| self.caller(attributed, place, user)),
-            host_id: self.host.id.as_deref(),
-            boot_id: self.host.boot_id.as_deref(),
-        };
-        append(&record, out);
+        }
     }
 
     fn caller<'a>(
@@ -70,22 +57,12 @@ impl Json {
 /// An aggregate; of one that nobody explains, only the numbers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Record<'a, I> {
-    timestamp: u64,
-    event_name: &'static str,
-    schema_version: &'static str,
-    id: I,
-    sequence: u64,
-    hook: &'static str,
+pub(super) struct Facts<'a> {
     attributed_to: &'static str,
     count: u64,
     by_outcome: ByOutcome,
     #[serde(flatten)]
     caller: Option<Caller<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boot_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]

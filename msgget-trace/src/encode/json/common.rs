@@ -2,15 +2,20 @@
 
 use serde::Serialize;
 
-use super::{Hex, Json, SCHEMA_VERSION, Shown};
-use crate::{detect::Tags, encode::Escaped, enrich::Who, event::Caller};
+use super::{Hex, SCHEMA_VERSION, Shown};
+use crate::{
+    detect::Tags,
+    encode::{Escaped, Id, Sensor},
+    enrich::Who,
+    event::Caller,
+};
 
 /// Ours, on every line.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Common<'a, I> {
+pub(super) struct Common<'a> {
     schema_version: &'static str,
-    id: &'a I,
+    id: Shown<Id>,
     sequence: u64,
     tags: Tags,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,15 +72,15 @@ pub(super) struct Common<'a, I> {
     boot_id: Option<&'a str>,
 }
 
-impl Json {
-    pub(super) fn common<'a, I>(
+impl Sensor {
+    pub(super) fn common<'a>(
         &'a self,
         caller: &Caller,
         who: &'a Who<'_>,
-        id: &'a I,
+        id: Shown<Id>,
         tags: Tags,
         sequence: u64,
-    ) -> Common<'a, I> {
+    ) -> Common<'a> {
         Common {
             schema_version: SCHEMA_VERSION,
             id,

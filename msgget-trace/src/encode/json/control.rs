@@ -3,11 +3,13 @@
 use serde::Serialize;
 
 use super::{
-    Json, QueueFacts, Shown, line,
+    QueueFacts, Shown,
+    common::Common,
+    event,
     tracee::{Argument, ArgumentValue, Tracee, What},
 };
 use crate::{
-    detect::Tags,
+    encode::Sensor,
     enrich::Who,
     event::{Abi, Control, Errno, Source},
 };
@@ -15,9 +17,8 @@ use crate::{
 /// Tracee's id of the event `msgctl`, which is the number of the system call.
 const MSGCTL: u32 = if cfg!(target_arch = "aarch64") { 187 } else { 71 };
 
-impl Json {
-    /// Appends the line of `control`, the output's `sequence`th, to `out`.
-    pub fn control(&self, control: &Control, who: &Who<'_>, tags: Tags, sequence: u64, out: &mut Vec<u8>) {
+impl Sensor {
+    pub(super) fn control(&self, control: &Control, who: &Who<'_>, common: Common<'_>, out: &mut Vec<u8>) {
         let args = [
             Argument { name: "msqid", r#type: "int32", value: ArgumentValue::Int32(control.msqid) },
             Argument { name: "cmd", r#type: "int32", value: ArgumentValue::Int32(control.cmd) },
@@ -32,10 +33,10 @@ impl Json {
             result: control.result,
             compat: door.is_some_and(|door| door.abi == Abi::I386),
         };
-        line(
+        event(
             &control.caller,
             Tracee::new(&control.caller, who, &self.clock, what).with_args(&args),
-            self.common(&control.caller, who, &Shown(control.id), tags, sequence),
+            common,
             ControlFacts {
                 outcome: control.outcome.name(),
                 outcome_source: control.source.map(Source::name),

@@ -5,33 +5,24 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use uuid::Uuid;
 
-use super::{Json, SCHEMA_VERSION, Shown, append};
-use crate::event::{Health, News};
+use super::Shown;
+use crate::{
+    encode::Sensor,
+    event::{Health, News},
+};
 
-impl Json {
-    /// Appends the line of `health`, the run's `nth` health record and the output's `sequence`th line, to `out`.
-    pub fn health(&self, health: &Health, nth: u64, sequence: u64, out: &mut Vec<u8>) {
-        let record = Record {
-            timestamp: self.clock.wall(health.at),
-            event_name: health.news.name(),
-            schema_version: SCHEMA_VERSION,
-            id: Shown(format_args!("{}-{nth}", self.run)),
-            sequence,
-            hook: self.rung.name(),
-            coverage_gap: self.rung.gap(),
-            facts: self.facts(&health.news),
-            host_id: self.host.id.as_deref(),
-            boot_id: self.host.boot_id.as_deref(),
-        };
-        append(&record, out);
+impl Sensor {
+    /// What only news says.
+    pub(super) fn news<'a>(&self, health: &'a Health) -> Facts<'a> {
+        Facts { coverage_gap: self.rung.gap(), news: self.kind(&health.news) }
     }
 
-    fn facts<'a>(&self, news: &'a News) -> Facts<'a> {
+    fn kind<'a>(&self, news: &'a News) -> NewsFacts<'a> {
         match news {
             News::Start { passed, int80_proved, absent, config, pinned, inherited } => {
                 let passed =
                     passed.iter().map(|passed| PassedOver { hook: passed.rung.name(), reason: &passed.reason });
-                Facts::Start {
+                NewsFacts::Start {
                     version: env!("CARGO_PKG_VERSION"),
                     int80_proved: *int80_proved,
                     passed_over: passed.collect(),
@@ -42,41 +33,30 @@ impl Json {
                 }
             }
             News::ConfigChange { from, to } => {
-                Facts::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
+                NewsFacts::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
             }
-            News::Heartbeat { balance } => Facts::Heartbeat { balance: Numbers(balance) },
+            News::Heartbeat { balance } => NewsFacts::Heartbeat { balance: Numbers(balance) },
             News::Loss { reason, count, cpu, since } => {
-                Facts::Loss { reason: reason.name(), count: *count, cpu: *cpu, since: self.clock.wall(*since) }
+                NewsFacts::Loss { reason: reason.name(), count: *count, cpu: *cpu, since: self.clock.wall(*since) }
             }
-            News::Degraded { reason, detail } => Facts::Degraded { reason, detail },
-            News::Recovered => Facts::Recovered {},
-            News::Stop { reason, balance } => Facts::Stop { reason, balance: Numbers(balance) },
+            News::Degraded { reason, detail } => NewsFacts::Degraded { reason, detail },
+            News::Recovered => NewsFacts::Recovered {},
+            News::Stop { reason, balance } => NewsFacts::Stop { reason, balance: Numbers(balance) },
         }
     }
 }
 
-/// A health record: what each has, around what only this kind has.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Record<'a, I> {
-    timestamp: u64,
-    event_name: &'static str,
-    schema_version: &'static str,
-    id: I,
-    sequence: u64,
-    hook: &'static str,
+pub(super) struct Facts<'a> {
     coverage_gap: &'static str,
     #[serde(flatten)]
-    facts: Facts<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boot_id: Option<&'a str>,
+    news: NewsFacts<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-enum Facts<'a> {
+enum NewsFacts<'a> {
     Start {
         version: &'static str,
         int80_proved: bool,

@@ -5,25 +5,26 @@ use std::{fs, sync::Arc};
 use msgget_trace_ebpf::{Call as Record, EVICTED, FACT_REMOVED, FACT_TORN_DOWN, NOT_EXECUTED, Offsets, Owner};
 use proptest::prelude::*;
 use serde_json::Value as Parsed;
+use uuid::Uuid;
 
 use super::*;
 use crate::{
     detect::Engine,
-    enrich::{Place, cgroup::CgroupPath, container::Container},
+    enrich::{Clock, Host, Place, cgroup::CgroupPath, container::Container},
     event::{
-        Aggregate, Attributed, BootTime, Counts, Image, Payer,
+        Aggregate, Attributed, BootTime, Counts, Image, Payer, Rung,
         decode::Decoder,
         sample::{self, call, call_of, control_of, control_record, decoder, record},
     },
 };
 
 /// Clocks that differ by a known distance, on a known host.
-fn json() -> Json {
+fn sensor() -> Sensor {
     let host = Host {
         id: Some("0123456789abcdef0123456789abcdef".into()),
         boot_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
     };
-    Json { run: Uuid::from_u128(1), host, clock: Clock::fixed(1_785_589_000_000_000_000), rung: Rung::TpBtf }
+    Sensor { run: Uuid::from_u128(1), host, clock: Clock::fixed(1_785_589_000_000_000_000), rung: Rung::TpBtf }
 }
 
 /// In a container of a pod, as a user with a name.
@@ -35,14 +36,17 @@ fn who() -> Who<'static> {
 }
 
 fn line(call: &Call) -> String {
-    let mut out = Vec::new();
-    json().call(call, &who(), Engine::new().observe(call).tags, 1, &mut out);
-    String::from_utf8(out).unwrap()
+    text(&Item::Call { call, who: &who(), tags: Engine::new().observe(call).tags }, &sensor(), 1)
 }
 
-fn control_line(json: &Json, record: &Record) -> String {
-    let (mut out, control) = (Vec::new(), control_of(4976, record));
-    json.control(&control, &who(), Engine::new().observe_control(&control), 1, &mut out);
+fn control_line(sensor: &Sensor, record: &Record) -> String {
+    let control = &control_of(4976, record);
+    text(&Item::Control { control, who: &who(), tags: Engine::new().observe_control(control) }, sensor, 1)
+}
+
+fn text(item: &Item<'_>, sensor: &Sensor, sequence: u64) -> String {
+    let mut out = Vec::new();
+    super::line(item, sensor, sequence, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -70,16 +74,15 @@ fn golden_lines() {
     engine.observe(&call(4096, 0, 42, 0, -2));
     let create = call(4272, 10_000, 42, 0o1600, 0);
     let verdict = engine.observe(&create);
-    let mut out = Vec::new();
-    json().finding(&verdict.findings[0], &who(), verdict.tags, 3, &mut out);
-    golden("check_then_create", &String::from_utf8(out).unwrap());
+    let finding = Item::Finding { finding: &verdict.findings[0], who: &who(), tags: verdict.tags };
+    golden("check_then_create", &text(&finding, &sensor(), 3));
 }
 
 #[test]
 fn golden_lines_of_controls() {
-    golden("changed", &control_line(&json(), &control_record(1, 0)));
-    golden("not_removed", &control_line(&json(), &control_record(0, -1)));
-    let fexit = Json { rung: Rung::Fexit, ..json() };
+    golden("changed", &control_line(&sensor(), &control_record(1, 0)));
+    golden("not_removed", &control_line(&sensor(), &control_record(0, -1)));
+    let fexit = Sensor { rung: Rung::Fexit, ..sensor() };
     let raw = Record { pairing: EVICTED, enter_ns: 0, fact_ns: record().exit_ns, ..control_record(0, 0) };
     let owner = Owner { uid: 1000, gid: 1001, cuid: 1000, cgid: 1001 };
     let raw = Record { fact: FACT_REMOVED, owner, queue_mode: 0o640, queue_key: 42, ..raw };
@@ -209,12 +212,12 @@ fn golden_aggregates() {
     };
     let counts = Counts([0, 2, 30, 0, 0, 1, 0, 0]);
     let line = |attributed: Option<Attributed>, name| {
-        let (mut out, place) = (Vec::new(), who().place.cgroup);
+        let place = who().place.cgroup;
         let known = attributed.is_some();
         let aggregate = Aggregate { at: BootTime(7_000), counts, attributed };
         let user = known.then_some(&b"root"[..]);
-        json().aggregate(&aggregate, Some(&place).filter(|_| known), user, [3, 9], &mut out);
-        golden(name, &String::from_utf8(out).unwrap());
+        let place = Some(&place).filter(|_| known);
+        golden(name, &text(&Item::Aggregate { aggregate: &aggregate, place, user, nth: 3 }, &sensor(), 9));
     };
     line(Some(attributed.clone()), "aggregate_process");
     line(Some(Attributed { payer: Payer::Owner, ..attributed }), "aggregate_owner");

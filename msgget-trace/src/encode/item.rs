@@ -1,0 +1,150 @@
+//! What is to be told: a call, a control, a finding or news of the sensor itself goes in with what enrich found out about it;
+//! every format asks it the same questions.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::Sensor;
+use crate::{
+    detect::{Finding, Tags},
+    enrich::{Who, cgroup},
+    event::{Aggregate, BootTime, Call, CallId, Control, Health},
+};
+
+/// Something to tell.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// A call.
+    Call {
+        /// The call.
+        call: &'a Call,
+        /// Who made it.
+        who: &'a Who<'a>,
+        /// What it is tagged with.
+        tags: Tags,
+    },
+    /// What became of a queue.
+    Control {
+        /// The call that did it.
+        control: &'a Control,
+        /// Who made that.
+        who: &'a Who<'a>,
+        /// What it is tagged with.
+        tags: Tags,
+    },
+    /// A rule's verdict.
+    Finding {
+        /// The verdict.
+        finding: &'a Finding,
+        /// Who made the call that completed it.
+        who: &'a Who<'a>,
+        /// What that call is tagged with.
+        tags: Tags,
+    },
+    /// News of the sensor itself.
+    Health {
+        /// The news.
+        health: &'a Health,
+        /// How many records of the sensor's own this run had told before.
+        nth: u64,
+    },
+    /// Calls that were counted instead of sent.
+    Aggregate {
+        /// Their numbers.
+        aggregate: &'a Aggregate,
+        /// Path of the cgroup, if it is known whose they are.
+        place: Option<&'a cgroup::Answer>,
+        /// Name of their effective user.
+        user: Option<&'a [u8]>,
+        /// As of [`Self::Health`].
+        nth: u64,
+    },
+}
+
+/// The kinds of what is told, by which an output may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A call.
+    Call,
+    /// What became of a queue.
+    Control,
+    /// A rule's verdict.
+    Finding,
+    /// News of the sensor.
+    Health,
+    /// Calls that were only counted.
+    Aggregate,
+}
+
+/// The identity of a line: the same however often it is told, and in every format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// Of a call or a control.
+    Call(CallId),
+    /// Of a finding.
+    Finding(Uuid),
+    /// Of a record of the sensor's own: the run, and how many it had told before.
+    Own(Uuid, u64),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(id) => id.fmt(f),
+            Self::Finding(id) => id.fmt(f),
+            Self::Own(run, nth) => write!(f, "{run}-{nth}"),
+        }
+    }
+}
+
+impl Item<'_> {
+    /// Of which kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Call { .. } => Kind::Call,
+            Self::Control { .. } => Kind::Control,
+            Self::Finding { .. } => Kind::Finding,
+            Self::Health { .. } => Kind::Health,
+            Self::Aggregate { .. } => Kind::Aggregate,
+        }
+    }
+
+    /// The event's name in every format.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Call { .. } => "msgget",
+            Self::Control { .. } => "msgctl",
+            Self::Finding { finding, .. } => finding.rule.name,
+            Self::Health { health, .. } => health.news.name(),
+            Self::Aggregate { .. } => "aggregate",
+        }
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self, sensor: &Sensor) -> Id {
+        match self {
+            Self::Call { call, .. } => Id::Call(call.id),
+            Self::Control { control, .. } => Id::Call(control.id),
+            Self::Finding { finding, .. } => Id::Finding(finding.id()),
+            Self::Health { nth, .. } | Self::Aggregate { nth, .. } => Id::Own(sensor.run, *nth),
+        }
+    }
+
+    /// When it happened; a call, when it was entered.
+    #[must_use]
+    pub fn at(&self) -> BootTime {
+        match self {
+            Self::Call { call, .. } => call.timestamp(),
+            Self::Control { control, .. } => control.timestamp(),
+            Self::Finding { finding, .. } => finding.call.timestamp(),
+            Self::Health { health, .. } => health.at,
+            Self::Aggregate { aggregate, .. } => {
+                aggregate.attributed.as_ref().map_or(aggregate.at, |attributed| attributed.last)
+            }
+        }
+    }
+}
