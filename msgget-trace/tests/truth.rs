@@ -198,7 +198,8 @@ fn of_different_users_the_creator_tells() {
     let counter = sys::shared_counter();
     let logs: Vec<_> = UIDS[..2].iter().map(|uid| dir.path().join(uid.to_string())).collect();
     sys::private_ipc(|| {
-        let race = |uid: u32, log: &Path| {
+        let race = |nth: usize, uid: u32, log: &Path| {
+            sys::go_first(nth);
             effective(uid);
             let mut text = String::new();
             for key in 1..=RACES {
@@ -220,9 +221,10 @@ fn of_different_users_the_creator_tells() {
         let racers: Vec<_> = UIDS[..2]
             .iter()
             .zip(&logs)
-            .map(|(uid, log)| {
+            .enumerate()
+            .map(|(nth, (uid, log))| {
                 sys::fork(|| {
-                    race(*uid, log);
+                    race(nth, *uid, log);
                     Vec::new()
                 })
             })
