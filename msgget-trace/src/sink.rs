@@ -1,5 +1,8 @@
 //! The sink: whole lines go in, they leave through a file descriptor, and it is known which are out.
 
+pub mod file;
+pub mod syslog;
+
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
