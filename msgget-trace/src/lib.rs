@@ -32,4 +32,5 @@ mod readiness;
 pub mod resolver;
 pub mod sink;
 pub mod source;
+pub mod spool;
 pub mod status;
