@@ -1,6 +1,6 @@
 //! Spools in folders of their own: what goes in has to come out, whatever happens between.
 
-use std::{collections::BTreeMap, fs::Permissions, os::unix::fs::PermissionsExt as _};
+use std::{collections::BTreeMap, fs::Permissions, io, os::unix::fs::PermissionsExt as _};
 
 use tempfile::TempDir;
 
@@ -17,12 +17,12 @@ const ROOMY: Limits = Limits { bytes: 1 << 30, age: Duration::MAX, segment_bytes
 
 /// In memory, where fsync(2) takes no time, if there is such a place.
 pub(super) fn folder() -> TempDir {
-    private(|builder| builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()))
+    private(Path::new("/dev/shm")).or_else(|_| private(&std::env::temp_dir())).unwrap()
 }
 
 /// A folder for its owner alone.
-fn private(make: impl FnOnce(&tempfile::Builder<'_, '_>) -> std::io::Result<TempDir>) -> TempDir {
-    make(tempfile::Builder::new().permissions(Permissions::from_mode(0o700))).unwrap()
+fn private(parent: &Path) -> io::Result<TempDir> {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir_in(parent)
 }
 
 fn open(dir: &TempDir, limits: Limits) -> (Spool, Recovered) {
@@ -125,7 +125,7 @@ fn what_was_not_read_cannot_be_acknowledged() {
 
 #[test]
 fn a_thousand_records_cost_little() {
-    let dir = private(tempfile::Builder::tempdir);
+    let dir = private(&std::env::temp_dir()).unwrap();
     let limits = Limits { bytes: 1 << 30, age: Duration::MAX, segment_bytes: 64 << 20 };
     let (mut spool, _) = open(&dir, limits);
     let record = vec![b'x'; 2000];
