@@ -22,7 +22,7 @@ impl Backoff {
     pub fn failed(&mut self, random: u64) -> Duration {
         let limit = BASE.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(CAP);
         self.failures = self.failures.saturating_add(1);
-        let share = limit.as_nanos() * u128::from(random) >> u64::BITS;
+        let share = (limit.as_nanos() * u128::from(random)) >> u64::BITS;
         Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
     }
 

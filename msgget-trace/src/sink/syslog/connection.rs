@@ -91,15 +91,15 @@ impl Connection {
             }
             Way::Udp(socket) => datagrams(&mut self.taken, messages, async |one| socket.send(one).await).await,
             Way::Stream(stream) => {
-                // Each time, also for the rest of what was cancelled.
-                let heard = hear(stream.as_mut()).await;
-                if heard.is_ok() && self.pending.is_empty() {
-                    self.taken = frames(&mut self.pending, stream.frame(), messages);
-                }
-                match heard {
-                    Ok(()) => flush(stream.as_mut(), &mut self.pending, &mut self.written).await,
-                    Err(error) => Err(error),
-                }
+                let sending = async {
+                    // Each time, also for the rest of what was cancelled.
+                    hear(stream.as_mut()).await?;
+                    if self.pending.is_empty() {
+                        self.taken = frames(&mut self.pending, stream.frame(), messages);
+                    }
+                    flush(stream.as_mut(), &mut self.pending, &mut self.written).await
+                };
+                sending.await
             }
         };
         // Had this been cancelled, it would still be there.
@@ -142,8 +142,15 @@ impl Connection {
         let farewell = async {
             stream.shutdown().await?;
             let mut unheard = [0; 4096];
-            while stream.read(&mut unheard).await? > 0 {}
-            Ok(())
+            loop {
+                match stream.read(&mut unheard).await {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => {}
+                    // It ended TCP without having ended TLS. Nothing that it says is of interest, so nothing is missing.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
         };
         timeout(FAREWELL, farewell).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }

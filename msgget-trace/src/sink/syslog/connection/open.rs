@@ -34,7 +34,7 @@ pub enum OpenError {
         error: io::Error,
     },
     /// No address did.
-    #[error("{peer}: {}; is the receiver running, and is the way there open?", show(tried))]
+    #[error("{peer}: {}", show(tried))]
     Unreachable {
         /// Where it was to lead.
         peer: String,
@@ -62,7 +62,15 @@ pub struct Attempt {
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.address, self.error)
+        let hint = match self.error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => "; is the receiver running?",
+            io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                "; is the way there open?"
+            }
+            io::ErrorKind::PermissionDenied => "; may this user write there?",
+            _ => "",
+        };
+        write!(f, "{}: {}{hint}", self.address, self.error)
     }
 }
 

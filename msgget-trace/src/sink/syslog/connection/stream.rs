@@ -115,18 +115,16 @@ pub(in super::super) async fn hear(stream: &mut dyn Stream) -> io::Result<()> {
                 }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                // The runtime may not yet have noticed what the kernel has; then it will wake us.
-                Poll::Pending if arrived(stream.socket()) => return Poll::Pending,
-                Poll::Pending => break,
+                Poll::Pending => match SockRef::from(&stream.socket()).peek(&mut [MaybeUninit::uninit()]) {
+                    // The runtime has not yet noticed what the kernel has; it will wake us.
+                    Ok(_) => return Poll::Pending,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // Said only once: a read would now find no more than an end.
+                    Err(error) => return Poll::Ready(Err(error)),
+                },
             }
         }
         Poll::Ready(Ok(()))
     })
     .await
-}
-
-/// True if something is there to be read, the end included.
-fn arrived(socket: BorrowedFd<'_>) -> bool {
-    let peeked = SockRef::from(&socket).peek(&mut [MaybeUninit::uninit()]);
-    !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::{
         fd::BorrowedFd,
         unix::net::{UnixDatagram, UnixListener},
@@ -312,7 +312,9 @@ async fn nobody_there_is_said_with_the_address() {
     let error = Connection::open(&target).await.unwrap_err();
     let OpenError::Unreachable { tried, .. } = &error else { panic!("{error:?}") };
     assert_eq!((&tried[0].address, tried[0].error.kind()), (&address, io::ErrorKind::ConnectionRefused));
-    assert!(error.to_string().starts_with(&format!("tcp://{address}: {address}: ")), "{error}");
+    let message = error.to_string();
+    assert!(message.starts_with(&format!("tcp://{address}: {address}: ")), "{message}");
+    assert!(message.ends_with("is the receiver running?"), "{message}");
 }
 
 #[tokio::test]

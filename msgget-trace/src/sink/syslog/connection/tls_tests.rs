@@ -2,13 +2,13 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpListener,
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -39,8 +39,11 @@ struct Authority {
 impl Authority {
     fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
+        // Two of one name are told apart by their signatures only.
+        let name: String = key.public_key_raw().iter().map(|byte| format!("{byte:02x}")).collect();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
         Self { dir, issuer: Issuer::new(params, key) }
@@ -93,6 +96,8 @@ impl Server {
         let read = tokio::spawn(async move {
             let (stream, _) = listener.accept().await?;
             let mut stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
+            // So that a sender can come to a stop.
+            sleep(Duration::from_millis(50)).await;
             let mut all = Vec::new();
             stream.read_to_end(&mut all).await?;
             Ok(all)
@@ -235,8 +240,7 @@ async fn a_stalled_peer_of_tls_gets_each_message_once() {
     let mut sent = 0;
     let mut cancelled = 0;
     while sent < slices.len() {
-        // A time so short that the server, on the same thread, has none to read: cancelled at every place.
-        match timeout(Duration::from_micros(100), connection.send(&slices[sent..])).await {
+        match timeout(Duration::from_millis(5), connection.send(&slices[sent..])).await {
             Ok(more) => sent += more.unwrap(),
             Err(_) => cancelled += 1,
         }
