@@ -101,9 +101,18 @@ const DEFAULT_PINS: &str = "/sys/fs/bpf/msgget-trace";
 /// Options of every subcommand that traces.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Append the lines to FILE instead of writing them to standard output.
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    /// Where lines go, instead of to standard output; may be given several times: [FORMAT=]WHERE[,OPTION=VALUE...].
+    ///
+    /// FORMAT is json. WHERE is a file, which is appended to, `-` for standard output, or a syslog receiver:
+    /// unix:/dev/log, udp://HOST[:PORT], tcp://HOST[:PORT],
+    /// tls://HOST[:PORT][?ca=FILE&name=NAME&certificate=FILE&key=FILE]. OPTIONs: only=calls+controls+findings+health+aggregates
+    /// (some of these); of files mode=0640, group=NAME, rotate=BYTES, keep=FILES; of receivers facility=local0.
+    /// SIGHUP opens files anew.
+    #[arg(short, long, value_name = "OUTPUT")]
+    pub output: Vec<String>,
+    /// Where what has not arrived is kept.
+    #[command(flatten)]
+    pub spool: SpoolOptions,
     /// Bytes of the ring between kernel and daemon: a power of two of at least 65536.
     #[arg(long, value_name = "BYTES", default_value_t = msgget_trace_ebpf::RING_BYTES)]
     pub ring_size: u32,
@@ -126,6 +135,24 @@ pub struct Options {
     /// Show diagnostics of the kernel program on standard error.
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = KernelLog::Off)]
     pub kernel_log: KernelLog,
+}
+
+/// Outputs elsewhere, and several of any kind, get their lines by way of a spool on disk each, so that none waits for another.
+#[derive(Args, Clone, Debug)]
+pub struct SpoolOptions {
+    /// Folder of the spools.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/msgget-trace/spool")]
+    pub spool: PathBuf,
+    /// Bytes that each may hold; past them the oldest lines are dropped, and counted.
+    #[arg(long, value_name = "BYTES", default_value = "1G")]
+    pub spool_size: String,
+    /// Seconds that lines wait there at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = 604_800, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub spool_age: u64,
+    /// When lines are brought to the disk itself, so that they outlive a loss of power (they outlive the daemon in any case):
+    /// never, always (before they count as taken), or at least every so many seconds.
+    #[arg(long, value_name = "WHEN", default_value = "1")]
+    pub spool_sync: String,
 }
 
 /// Past its budget a caller's calls are counted by outcome, in aggregate lines, instead of printed one by one.

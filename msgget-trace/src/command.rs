@@ -80,10 +80,11 @@ fn messages(kernel_log: KernelLog) {
         .init();
 }
 
-/// A runtime of one thread: there is one task that works and one that shows messages.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+/// Runs `task`, and what it spawns, on this thread.
+fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(Failure::internal("starting the runtime"))
+    let runtime = built.map_err(Failure::internal("starting the runtime"))?;
+    tokio::task::LocalSet::new().block_on(&runtime, task)
 }
 
 /// Says that nothing is missed from here on, and what cannot be seen.

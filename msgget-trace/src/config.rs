@@ -1,14 +1,20 @@
 //! Command line options go in; settings that need no further checking come out, or an error that says what is wrong.
 
+mod output;
+
 use std::{path::PathBuf, time::Duration};
+
+pub use output::{Kinds, Output, To};
 
 use clap::{CommandFactory as _, error::ErrorKind};
 
 use crate::{
-    cli::{BudgetOptions, Cli, Hook, KernelLog, Options},
+    cli::{self, BudgetOptions, Cli, Hook, KernelLog, Options},
+    encode::Format,
     enrich::redact::Redactor,
     event::Rung,
     kernel::Choice,
+    spool::{Fsync, Limits},
 };
 
 /// Which calls are wanted.
@@ -20,13 +26,15 @@ pub enum Scope {
     Descendants,
 }
 
-/// Where the lines go.
+/// Where outputs keep what has not arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Standard output.
-    Stdout,
-    /// The end of a file.
-    File(PathBuf),
+pub struct SpoolOptions {
+    /// A folder, in which each output has its own.
+    pub path: PathBuf,
+    /// How much each may hold.
+    pub limits: Limits,
+    /// How much of it a loss of power may cost.
+    pub fsync: Fsync,
 }
 
 /// Where programs and maps are to outlive the daemon.
@@ -62,8 +70,10 @@ impl Budgets {
 pub struct Config {
     /// Which calls.
     pub scope: Scope,
-    /// Whereto.
-    pub output: Output,
+    /// Whereto: at least one.
+    pub outputs: Vec<Output>,
+    /// Of those that have a spool.
+    pub spool: SpoolOptions,
     /// Bytes of the ring: a power of two, at least [`MIN_RING`].
     pub ring_bytes: u32,
     /// By which hooks.
@@ -88,6 +98,15 @@ pub const MAX_RATE: u32 = 1_000_000;
 /// Most calls that may be ahead of a budget.
 pub const MAX_BURST: u32 = 1_000_000;
 
+/// Smallest spool: a batch of lines fits in several times.
+pub const MIN_SPOOL: u64 = 4 << 20;
+
+/// Largest spool.
+pub const MAX_SPOOL: u64 = 1 << 40;
+
+/// Bytes of a segment of a spool, unless it is so small that this would be a large part of it.
+const SEGMENT: u64 = 16 << 20;
+
 /// Smallest ring: 16 pages, some 200 records.
 pub const MIN_RING: u32 = 1 << 16;
 
@@ -100,7 +119,9 @@ impl Config {
     /// # Errors
     /// As clap's own: they print the usage and end with status 2.
     pub fn new(options: Options, scope: Scope) -> Result<Self, clap::Error> {
-        let Options { output, ring_size, hook, redact, no_cmdline, kernel_log, heartbeat, budgets } = options;
+        let Options { output, spool, ring_size, hook, redact, no_cmdline, kernel_log, heartbeat, budgets } = options;
+        let outputs = Self::outputs(&output)?;
+        let spool = Self::spool(&spool)?;
         if !ring_size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring_size) {
             return Err(Cli::command().error(
                 ErrorKind::ValueValidation,
@@ -110,7 +131,6 @@ impl Config {
         let budgets = Self::budgets(&budgets)?;
         let redactor = Redactor::new(&redact)
             .map_err(|error| Cli::command().error(ErrorKind::ValueValidation, format!("--redact: {error}")))?;
-        let output = output.map_or(Output::Stdout, Output::File);
         let hook = match hook {
             Hook::Auto => Choice::Auto,
             Hook::Fexit => Choice::Only(Rung::Fexit),
@@ -122,7 +142,8 @@ impl Config {
             pins: None,
             heartbeat,
             scope,
-            output,
+            outputs,
+            spool,
             ring_bytes: ring_size,
             hook,
             command_lines: !no_cmdline,
@@ -130,6 +151,45 @@ impl Config {
             budgets,
             kernel_log,
         })
+    }
+
+    fn outputs(texts: &[String]) -> Result<Vec<Output>, clap::Error> {
+        let wrong = |message: String| Cli::command().error(ErrorKind::ValueValidation, message);
+        let mut outputs: Vec<Output> = Vec::new();
+        for text in texts {
+            let output: Output = text.parse().map_err(wrong)?;
+            if let Some(same) = outputs.iter().find(|other| other.to.to_string() == output.to.to_string()) {
+                return Err(wrong(format!("two outputs lead to {}: their lines would mix", same.to)));
+            }
+            outputs.push(output);
+        }
+        if outputs.is_empty() {
+            outputs.push(Output { format: Format::Json, only: Kinds::ALL, to: To::Stdout });
+        }
+        Ok(outputs)
+    }
+
+    fn spool(options: &cli::SpoolOptions) -> Result<SpoolOptions, clap::Error> {
+        let cli::SpoolOptions { spool, spool_size, spool_age, spool_sync } = options;
+        let wrong = |message: String| Cli::command().error(ErrorKind::ValueValidation, message);
+        let bytes =
+            output::size(spool_size).filter(|bytes| (MIN_SPOOL..=MAX_SPOOL).contains(bytes)).ok_or_else(|| {
+                wrong(format!("--spool-size {spool_size} is no number of bytes from 4M to 1024G, such as 500M"))
+            })?;
+        let fsync = match spool_sync.as_str() {
+            "never" => Fsync::Never,
+            "always" => Fsync::Always,
+            seconds => match seconds.parse() {
+                Ok(seconds) if (1..=3600).contains(&seconds) => Fsync::Every(Duration::from_secs(seconds)),
+                _ => {
+                    return Err(wrong(format!(
+                        "--spool-sync {seconds} is neither never, always nor a number of seconds from 1 to 3600"
+                    )));
+                }
+            },
+        };
+        let limits = Limits { bytes, age: Duration::from_secs(*spool_age), segment_bytes: (bytes / 8).min(SEGMENT) };
+        Ok(SpoolOptions { path: spool.clone(), limits, fsync })
     }
 
     fn budgets(options: &BudgetOptions) -> Result<Budgets, clap::Error> {
@@ -160,6 +220,46 @@ mod tests {
     const BUDGETS: BudgetOptions =
         BudgetOptions { budget_process: 25_000, budget_owner: 50_000, budget_burst: 5_000, no_budget: false };
 
+    fn spool(size: &str, sync: &str) -> cli::SpoolOptions {
+        cli::SpoolOptions { spool: "/s".into(), spool_size: size.into(), spool_age: 60, spool_sync: sync.into() }
+    }
+
+    #[test]
+    fn spools_are_bounded() {
+        let check = |size, sync| Config::spool(&spool(size, sync)).map_err(|error| error.to_string());
+        let usual = check("1G", "1").unwrap();
+        assert_eq!((usual.limits.bytes, usual.limits.segment_bytes), (1 << 30, SEGMENT));
+        assert_eq!(usual.fsync, Fsync::Every(Duration::from_secs(1)));
+        assert_eq!(
+            check("4M", "never").map(|spool| (spool.limits.segment_bytes, spool.fsync)),
+            Ok((512 << 10, Fsync::Never))
+        );
+        assert_eq!(check("4M", "always").map(|spool| spool.fsync), Ok(Fsync::Always));
+        for (size, sync, word) in [
+            ("1M", "1", "--spool-size 1M"),
+            ("2048G", "1", "2048G"),
+            ("x", "1", "--spool-size x"),
+            ("1G", "0", "--spool-sync 0"),
+            ("1G", "often", "often"),
+        ] {
+            let message = check(size, sync).unwrap_err();
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn outputs_do_not_share_a_place() {
+        let outputs = |texts: &[&str]| {
+            let texts: Vec<_> = texts.iter().map(ToString::to_string).collect();
+            Config::outputs(&texts).map(|outputs| outputs.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!((outputs(&[]), outputs(&["-", "/a", "tcp://h"])), (Ok(1), Ok(3)));
+        for same in [["-", "json=-"], ["/a", "/a,only=health"], ["tcp://h:601", "tcp://h"]] {
+            assert!(outputs(&same).unwrap_err().contains("two outputs lead to"), "{same:?}");
+        }
+        assert!(outputs(&["/a,b"]).unwrap_err().contains("/a,b"));
+    }
+
     fn check(ring_size: u32) -> Result<Config, clap::Error> {
         with(ring_size, BUDGETS)
     }
@@ -168,7 +268,8 @@ mod tests {
         let (hook, kernel_log) = (Hook::Auto, KernelLog::Off);
         Config::new(
             Options {
-                output: None,
+                output: Vec::new(),
+                spool: spool("1G", "1"),
                 ring_size,
                 hook,
                 redact: Vec::new(),

@@ -22,7 +22,7 @@ use crate::{
     failure::Failure,
     kernel::{KernelLogger, Skipped, pin::Folder},
     ledger::Ledger,
-    output::Outputs,
+    output::{Delivery, Outputs},
     owners::Owners,
     pipeline::{Pipeline, Tally},
     sink::SinkError,
@@ -82,7 +82,10 @@ pub struct Daemon {
     watch: Watch,
     /// Where it can be asked how it is.
     listener: Option<Rc<Listener>>,
-    loggers: Vec<JoinHandle<()>>,
+    /// What brings lines out of spools, until it is started.
+    deliveries: Vec<Delivery>,
+    /// What runs beside.
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Daemon {
@@ -95,6 +98,11 @@ impl Daemon {
     /// The source whose hooks are attached.
     fn hooks(&self) -> &Source {
         self.later.back().unwrap_or(&self.source)
+    }
+
+    /// Opens files that are outputs anew; false if none is one.
+    pub fn reopen(&mut self) -> bool {
+        self.outputs.reopen()
     }
 
     /// Traces until `until` is ready or nobody reads any more.
@@ -231,11 +239,16 @@ impl Daemon {
 
     /// Shows what the kernel program says, as long as it does.
     fn listen(&mut self, logger: KernelLogger) {
-        self.loggers.push(tokio::spawn(async move {
+        self.tasks.push(tokio::spawn(async move {
             if let Err(error) = logger.show().await {
                 log::warn!("the kernel program's messages are no longer shown: {error}");
             }
         }));
+    }
+
+    /// Has lines delivered from now on.
+    fn deliver(&mut self) {
+        self.tasks.extend(self.deliveries.drain(..).map(|delivery| tokio::task::spawn_local(delivery.run())));
     }
 
     fn failed(&self, error: StepError) -> Failure {
@@ -250,7 +263,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.loggers.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

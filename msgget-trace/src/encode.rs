@@ -36,6 +36,27 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them, by their names.
+    const NAMES: [(&str, Self); 1] = [("json", Self::Json)];
+
+    /// The format of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    }
+
+    /// True if it has a form for things of this kind.
+    #[must_use]
+    pub const fn tells(self, _kind: Kind) -> bool {
+        true
+    }
+
     /// Appends the line of `item`, the output's `sequence`th, to `out`.
     pub fn line(self, item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Vec<u8>) {
         match self {

@@ -19,7 +19,7 @@ pub use caller::{Caller, Ids, before_nul};
 pub use control::{Command, Control};
 pub use errno::Errno;
 pub use flags::MsgFlags;
-pub use health::{Balance, Health, LossReason, News, Passed};
+pub use health::{Balance, Health, LossReason, News, OutputState, Passed};
 pub use image::{Device, Image, ImageId};
 pub use outcome::{Outcome, Rivals, Source};
 use uuid::Uuid;

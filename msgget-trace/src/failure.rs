@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{canary::CanaryLost, kernel::btf::BtfError, status::StatusError};
+use crate::{canary::CanaryLost, kernel::btf::BtfError, spool::SpoolError, status::StatusError};
 
 /// Why the program ends. The text says what is missing, why it is needed and what to do.
 #[derive(Debug, Error)]
@@ -98,6 +98,9 @@ pub enum Failure {
         /// How it failed.
         error: io::Error,
     },
+    /// No place for what has not arrived.
+    #[error("{0} (--spool names the folder of all spools)")]
+    Spool(#[from] SpoolError),
     /// `status`: no answer.
     #[error(transparent)]
     Status(#[from] StatusError),
@@ -123,7 +126,7 @@ impl Failure {
             Self::NoBtf { .. } | Self::Btf(_) | Self::Layout { .. } => 5,
             Self::Kernel(_) | Self::Refused { .. } => 6,
             Self::Canary(_) => 7,
-            Self::Output { .. } => 8,
+            Self::Output { .. } | Self::Spool(_) => 8,
             Self::Pins { .. } | Self::Pinned { .. } => 9,
         }
     }

@@ -1,8 +1,23 @@
 //! Outputs: what is to be told goes in, each output's lines of it go out, in its format and numbered for itself.
+//!
+//! An only output that is here (a file, a pipe) is written to directly, and what it does not take stays in the ring. Of several
+//! none may hold up the others, and one elsewhere may be away for hours: these lines go into a spool on disk, and out of it at
+//! the output's own pace.
+
+mod delivery;
+mod frame;
+mod spooled;
+
+use std::{path::Path, rc::Rc, time::Instant};
+
+pub use delivery::Delivery;
+use frame::Frame;
+use spooled::Spooled;
 
 use crate::{
-    config,
+    config::{self, SpoolOptions, To},
     encode::{Format, Item, Sensor},
+    event::{LossReason, OutputState},
     failure::Failure,
     sink::{Sink, SinkError},
 };
@@ -14,56 +29,102 @@ pub struct Outputs(Vec<Output>);
 /// One of them.
 #[derive(Debug)]
 struct Output {
+    config: config::Output,
     format: Format,
+    /// What goes around a line, if anything does.
+    frame: Option<Frame>,
     /// Lines made so far.
     sequence: u64,
-    sink: Sink,
+    lane: Lane,
+}
+
+/// How lines get out.
+#[derive(Debug)]
+enum Lane {
+    /// At once; the number of those that are out.
+    Direct(Sink, u64),
+    /// Later.
+    Spooled(Spooled),
+}
+
+impl Lane {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Direct(sink, _) => sink.buffer(),
+            Self::Spooled(spooled) => &mut spooled.buffer,
+        }
+    }
 }
 
 impl Outputs {
-    /// Opens them.
+    /// Opens them; also returns what brings the lines of those that have a spool to where they belong, to be run beside.
     ///
     /// # Errors
-    /// [`Failure::Output`].
-    pub fn open(output: &config::Output) -> Result<Self, Failure> {
-        Ok(Self(vec![Output { format: Format::Json, sequence: 0, sink: Sink::open(output)? }]))
+    /// [`Failure::Output`], [`Failure::Spool`].
+    pub fn open(outputs: &[config::Output], spool: &SpoolOptions) -> Result<(Self, Vec<Delivery>), Failure> {
+        let mut deliveries = Vec::new();
+        let direct = outputs.len() == 1 && outputs.iter().all(|output| !output.to.remote());
+        let opened = outputs.iter().map(|config| {
+            let lane = if direct {
+                Lane::Direct(Sink::open(&config.to)?, 0)
+            } else {
+                let (spooled, delivery) = Spooled::open(config, spool)?;
+                deliveries.push(delivery);
+                Lane::Spooled(spooled)
+            };
+            let frame = match &config.to {
+                To::Syslog { facility, .. } => Some(Frame::new(*facility)),
+                To::Stdout | To::File(_) => None,
+            };
+            Ok(Output { config: config.clone(), format: config.format, frame, sequence: 0, lane })
+        });
+        let opened = opened.collect::<Result<_, Failure>>()?;
+        Ok((Self(opened), deliveries))
     }
 
     /// Where they lead.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|output| output.sink.name())
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|output| output.config.to.to_string())
     }
 
     /// Puts the lines of `item` where the next [`Self::flush`] takes them from.
     pub fn tell(&mut self, item: &Item<'_>, sensor: &Sensor) {
-        for Output { format, sequence, sink } in &mut self.0 {
-            *sequence += 1;
-            format.line(item, sensor, *sequence, sink.buffer());
+        for output in &mut self.0 {
+            if output.config.only.has(item.kind()) && output.format.tells(item.kind()) {
+                output.sequence += 1;
+                output.line(item, sensor);
+            }
         }
     }
 
     /// As [`Self::tell`], but the lines are thrown away.
     pub fn rehearse(&mut self, item: &Item<'_>, sensor: &Sensor) {
-        for Output { format, sequence, sink } in &mut self.0 {
-            let lines = sink.buffer();
-            let before = lines.len();
-            format.line(item, sensor, *sequence + 1, lines);
-            lines.truncate(before);
+        for output in &mut self.0 {
+            let before = output.lane.buffer().len();
+            output.line(item, sensor);
+            output.lane.buffer().truncate(before);
         }
     }
 
     /// Bytes that the fullest of them would write now.
     pub fn waiting(&mut self) -> usize {
-        self.0.iter_mut().map(|output| output.sink.buffer().len()).max().unwrap_or_default()
+        self.0.iter_mut().map(|output| output.lane.buffer().len()).max().unwrap_or_default()
     }
 
-    /// Writes what has been told. May be cancelled and called again: nothing is written twice or left out.
+    /// Writes what has been told, or puts it into a spool. May be cancelled and called again: nothing is written twice or left
+    /// out.
     ///
     /// # Errors
-    /// [`SinkError`]; what was not written is kept.
+    /// [`SinkError`] of an only output; what was not written is kept.
     pub async fn flush(&mut self) -> Result<(), SinkError> {
         for output in &mut self.0 {
-            output.sink.flush().await?;
+            match &mut output.lane {
+                Lane::Direct(sink, out) => {
+                    sink.flush().await?;
+                    *out = output.sequence;
+                }
+                Lane::Spooled(spooled) => spooled.store(),
+            }
         }
         Ok(())
     }
@@ -71,12 +132,108 @@ impl Outputs {
     /// True if nobody reads any more.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.0.iter().any(|output| output.sink.closed())
+        self.0.iter().all(|output| match &output.lane {
+            Lane::Direct(sink, _) => sink.closed(),
+            Lane::Spooled(spooled) => spooled.closed(),
+        })
     }
 
-    /// Bytes that have been written in all: whether anything moves.
+    /// A number that rises as long as anything gets out.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.iter().map(|output| output.sink.total()).sum()
+    pub fn moved(&self) -> u64 {
+        let moved = |output: &Output| match &output.lane {
+            Lane::Direct(sink, _) => sink.total(),
+            Lane::Spooled(spooled) => spooled.delivered(),
+        };
+        self.0.iter().map(moved).sum()
+    }
+
+    /// How each of them is.
+    #[must_use]
+    pub fn states(&self) -> Vec<OutputState> {
+        self.0.iter().map(Output::state).collect()
+    }
+
+    /// Outputs that have been of no use for longer than they should, and why.
+    #[must_use]
+    pub fn troubles(&self, now: Instant) -> Vec<(String, String)> {
+        self.spooled().filter_map(|(name, spooled)| Some((name, spooled.trouble(now)?))).collect()
+    }
+
+    /// Lines that will not arrive and have not been told of here: at which output, why, how many.
+    pub fn losses(&mut self) -> Vec<(String, LossReason, u64)> {
+        let mut losses = Vec::new();
+        for output in &mut self.0 {
+            if let Lane::Spooled(spooled) = &mut output.lane {
+                let name = output.config.to.to_string();
+                losses.extend(spooled.losses().into_iter().map(|(reason, count)| (name.clone(), reason, count)));
+            }
+        }
+        losses
+    }
+
+    /// Opens files anew, as after logrotate(8); true if there are any.
+    pub fn reopen(&mut self) -> bool {
+        let mut any = false;
+        for output in &mut self.0 {
+            any |= match &mut output.lane {
+                Lane::Direct(sink, _) => sink.reopen(),
+                Lane::Spooled(spooled) if matches!(output.config.to, To::File(_)) => spooled.reopen(),
+                Lane::Spooled(_) => false,
+            };
+        }
+        any
+    }
+
+    /// From now on deliveries end when there is nothing left to deliver.
+    pub fn finish(&self) {
+        self.spooled().for_each(|(_, spooled)| spooled.finish());
+    }
+
+    /// True if no spool holds anything any more.
+    #[must_use]
+    pub fn delivered(&self) -> bool {
+        self.spooled().all(|(_, spooled)| spooled.finished())
+    }
+
+    fn spooled(&self) -> impl Iterator<Item = (String, &Spooled)> {
+        self.0.iter().filter_map(|output| match &output.lane {
+            Lane::Direct(..) => None,
+            Lane::Spooled(spooled) => Some((output.config.to.to_string(), spooled)),
+        })
     }
 }
+
+impl Output {
+    /// Makes the line of `item`, the `sequence`th.
+    fn line(&mut self, item: &Item<'_>, sensor: &Sensor) {
+        let (format, sequence, out) = (self.format, self.sequence, self.lane.buffer());
+        match &mut self.frame {
+            Some(frame) => frame.line(item, sensor, out, |line| format.line(item, sensor, sequence, line)),
+            None => format.line(item, sensor, sequence, out),
+        }
+    }
+
+    fn state(&self) -> OutputState {
+        let told = OutputState {
+            name: self.config.to.to_string(),
+            format: self.format.name(),
+            told: self.sequence,
+            ..OutputState::default()
+        };
+        match &self.lane {
+            Lane::Direct(_, out) => OutputState { delivered: *out, waiting: self.sequence - out, ..told },
+            Lane::Spooled(spooled) => spooled.state(told),
+        }
+    }
+}
+
+/// The name of an output's folder among those of spools: for ever the same for the same place and format.
+fn folder(spool: &Path, config: &config::Output) -> std::path::PathBuf {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() || "._".contains(letter) { letter } else { '-' };
+    let name = format!("{}-{}", config.format.name(), config.to);
+    spool.join(name.chars().map(plain).collect::<String>())
+}
+
+/// What an output and its delivery share.
+type Shared = Rc<spooled::Shared>;

@@ -16,7 +16,8 @@ use std::{
 use thiserror::Error;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::{config::Output, failure::Failure, readiness::watch};
+use crate::{config::To, failure::Failure, readiness::watch};
+use file::{FileError, FileOptions, LogFile};
 
 /// Why lines cannot be written.
 #[derive(Debug, Error)]
@@ -59,36 +60,28 @@ pub struct Sink {
 
 #[derive(Debug)]
 enum Way {
-    /// Takes everything at once.
-    File(File),
+    /// Takes everything at once, and may be rotated.
+    Log(LogFile),
+    /// A device: takes everything at once.
+    Device(File),
     /// A pipe, a socket or a terminal: takes what its reader has room for.
     Stream(AsyncFd<File>),
 }
 
 impl Sink {
-    /// Opens `output`. Files are appended to, and created with mode 0640: their content tells who does what.
+    /// Opens the output that leads `to` standard output or a file. Files are appended to.
     ///
     /// # Errors
     /// [`Failure::Output`].
-    pub fn open(output: &Output) -> Result<Self, Failure> {
-        let (name, opened) = match output {
-            Output::Stdout => ("standard output".to_owned(), stdout()),
-            Output::File(path) => (path.display().to_string(), open(path)),
+    pub fn open(to: &To) -> Result<Self, Failure> {
+        let way = match to {
+            To::Stdout => stdout().and_then(descriptor),
+            To::File(options) => file(options),
+            To::Syslog { .. } => Err(io::ErrorKind::Unsupported.into()),
         };
-        let way = opened.and_then(|file| {
-            let kind = file.metadata()?.file_type();
-            // epoll(7) takes neither regular files nor devices such as /dev/null.
-            let stream = kind.is_fifo() || kind.is_socket() || (kind.is_char_device() && is_terminal(&file));
-            Ok(if stream { Way::Stream(watch(file, Interest::WRITABLE)?) } else { Way::File(file) })
-        });
         match way {
-            Ok(way) => {
-                // What a crash or a full disk left of a line must not swallow our first.
-                let torn = matches!(output, Output::File(path) if ends_amid_a_line(path).unwrap_or(false));
-                let pending = if torn { vec![b'\n'] } else { Vec::new() };
-                Ok(Self { name, way, pending, written: 0, total: 0 })
-            }
-            Err(error) => Err(Failure::Output { output: name, error }),
+            Ok(way) => Ok(Self { name: to.to_string(), way, pending: Vec::new(), written: 0, total: 0 }),
+            Err(error) => Err(Failure::Output { output: to.to_string(), error }),
         }
     }
 
@@ -109,11 +102,20 @@ impl Sink {
         self.total
     }
 
+    /// Opens a file anew, for somebody may have moved it away; false if it is none. Where that fails, the old one stays in use.
+    pub fn reopen(&mut self) -> bool {
+        let Way::Log(log) = &mut self.way else { return false };
+        if let Err(error) = log.reopen() {
+            log::warn!("{error}; lines go on into the former file");
+        }
+        true
+    }
+
     /// True if the pipe's reader is gone.
     #[must_use]
     pub fn closed(&self) -> bool {
         match &self.way {
-            Way::File(_) => false,
+            Way::Log(_) | Way::Device(_) => false,
             Way::Stream(stream) => poll(stream.get_ref(), 0).is_ok_and(|events| events & libc::POLLERR != 0),
         }
     }
@@ -126,7 +128,15 @@ impl Sink {
         while self.written < self.pending.len() {
             let rest = &self.pending[self.written..];
             let written = match &mut self.way {
-                Way::File(file) => retry(|| file.write(rest))?,
+                Way::Log(log) => match log.append(rest) {
+                    Ok(()) => rest.len(),
+                    Err(failed) => {
+                        self.written += failed.written;
+                        self.total += failed.written as u64;
+                        return Err(SinkError::Io(failed.error.into()));
+                    }
+                },
+                Way::Device(file) => retry(|| file.write(rest))?,
                 Way::Stream(stream) => write_stream(stream, rest).await?,
             };
             self.written += written;
@@ -138,8 +148,7 @@ impl Sink {
     }
 }
 
-/// Opens `path` for appending. Of a pipe nobody reads, opening says so at once instead of waiting where no signal reaches
-/// us; written to it is as any other.
+/// Whether what a crash or a full disk left of a line would swallow the next one.
 fn ends_amid_a_line(path: &Path) -> io::Result<bool> {
     if !path.metadata()?.is_file() {
         return Ok(false);
@@ -153,6 +162,25 @@ fn ends_amid_a_line(path: &Path) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
+/// A file to be kept, or else whatever has its name; what there is to say of a file alone is refused for others.
+fn file(options: &FileOptions) -> io::Result<Way> {
+    match LogFile::open(options) {
+        Ok(log) => Ok(Way::Log(log)),
+        Err(FileError::NotAFile(_)) if options.plain() => open(&options.path).and_then(descriptor),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is behind a descriptor that is no file to be kept.
+fn descriptor(file: File) -> io::Result<Way> {
+    let kind = file.metadata()?.file_type();
+    // epoll(7) takes neither regular files nor devices such as /dev/null.
+    let stream = kind.is_fifo() || kind.is_socket() || (kind.is_char_device() && is_terminal(&file));
+    Ok(if stream { Way::Stream(watch(file, Interest::WRITABLE)?) } else { Way::Device(file) })
+}
+
+/// Opens `path` for appending. Of a pipe nobody reads, opening says so at once instead of waiting where no signal reaches
+/// us; written to it is as any other.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK).open(path)?;

@@ -11,8 +11,9 @@
 //!
 //! # Files
 //! A folder of mode 0700, whose files have mode 0600; what has another name is left alone.
-//! - `NUMBER.seg`: records from that number on, each with a CRC32C (layout in `frame.rs` and `segment.rs`). Where one is damaged, the next
-//!   whole one is searched, and its number says how many are missing. `NUMBER.seg.bad`: one that could not be used.
+//! - `NUMBER.seg`: records from that number on, each with a CRC32C (layout in `frame.rs` and `segment.rs`). Where one is
+//!   damaged, the next whole one is searched, and its number says how many are missing. `NUMBER.seg.bad`: one that could not
+//!   be used.
 //! - `cursor`: up to which number all is dealt with. It is written before a segment is removed.
 //! - `lock`: one daemon at a time has the folder (flock(2)); in it is that one's process id.
 //! - `dead-letter.ndjson`: what a receiver will never take, see [`Spool::dead_letter`].

@@ -12,16 +12,16 @@ use std::{
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{conclude, runtime};
+use super::{block_on, conclude};
 use crate::{
-    config::{Config, Output},
+    config::{Config, To},
     daemon::{Daemon, End},
     failure::Failure,
 };
 
 /// Runs `command` and returns its exit status: its own, or 128 and the signal that killed it.
 pub(super) fn run(config: &Config, command: &[OsString]) -> Result<u8, Failure> {
-    runtime()?.block_on(async {
+    block_on(async {
         let listen = |kind| signal(kind).map_err(Failure::internal("listening for signals"));
         let mut signals = Signals {
             child: listen(SignalKind::child())?,
@@ -53,10 +53,11 @@ fn spawn(config: &Config, command: &[OsString]) -> Result<Child, Failure> {
     let [program, arguments @ ..] = command else {
         return Err(Failure::Internal { doing: "starting the command", error: io::ErrorKind::InvalidInput.into() });
     };
-    let stdout = match config.output {
-        // Standard output is for JSON alone.
-        Output::Stdout => io::stderr().as_fd().try_clone_to_owned().map(Stdio::from),
-        Output::File(_) => Ok(Stdio::inherit()),
+    let stdout = if config.outputs.iter().any(|output| output.to == To::Stdout) {
+        // It is for our lines alone.
+        io::stderr().as_fd().try_clone_to_owned().map(Stdio::from)
+    } else {
+        Ok(Stdio::inherit())
     };
     let stdout = stdout.map_err(Failure::internal("duplicating standard error"))?;
     Command::new(program)

@@ -1,52 +1,60 @@
 //! `run`: settings go in; every call of the host comes out until a signal or a closed pipe ends it.
 
-use std::{path::Path, pin::pin};
+use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{conclude, ready, runtime};
+use super::{block_on, conclude, ready};
 use crate::{
-    config::Config,
+    config::{Config, To},
     daemon::{Daemon, End},
     failure::Failure,
 };
 
 pub(super) fn run(config: &Config, socket: Option<&Path>) -> Result<(), Failure> {
-    runtime()?.block_on(async {
+    block_on(async {
         // Before anything is attached: a signal that comes early still leads to an orderly stop.
         let listen = |kind| signal(kind).map_err(Failure::internal("listening for signals"));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        // Whoever says that it is to be ignored (nohup(1)) wants us to outlive the terminal.
-        let mut hangup = if ignored(libc::SIGHUP) { None } else { Some(listen(SignalKind::hangup())?) };
-        let hung_up = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        let stop = async {
+        // logrotate(8) asks so for files to be opened anew. Otherwise the terminal is gone, and whoever says that this is to be
+        // ignored (nohup(1)) wants us to outlive it.
+        let files = config.outputs.iter().any(|output| matches!(output.to, To::File(_)));
+        let heard = files || !ignored(libc::SIGHUP);
+        let mut hangup = if heard { Some(listen(SignalKind::hangup())?) } else { None };
+        let mut asked = async || {
+            let hung_up = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = interrupt.recv() => "SIGINT",
                 _ = terminate.recv() => "SIGTERM",
-                _ = hung_up => "SIGHUP",
+                _ = hung_up => HANGUP,
             }
         };
-        let mut stop = pin!(stop);
         // What was inherited has to get out first, which may take as long as the output likes; pins stay as they are.
         let mut daemon = tokio::select! {
             daemon = Daemon::start(config) => daemon?,
-            _ = &mut stop => return Ok(()),
+            _ = asked() => return Ok(()),
         };
         if let Some(path) = socket {
             daemon.answer_at(path).await;
         }
         ready(&daemon, "every msgget of this host");
-        match daemon.trace(&mut stop).await? {
-            End::Done(signal) => conclude(daemon, signal).await,
-            End::Closed => daemon.leave(),
+        loop {
+            match daemon.trace(asked()).await? {
+                End::Done(HANGUP) if daemon.reopen() => {}
+                End::Done(signal) => return conclude(daemon, signal).await,
+                End::Closed => return daemon.leave().await,
+            }
         }
     })
 }
+
+/// The signal that may ask for something else than an end.
+const HANGUP: &str = "SIGHUP";
 
 /// Whether `signal` was ignored when we were started.
 fn ignored(signal: i32) -> bool {

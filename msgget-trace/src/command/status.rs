@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{net::UnixStream, time};
 
-use super::runtime;
+use super::block_on;
 use crate::{
     failure::Failure,
     status::{LONGEST, Status, StatusError},
@@ -21,10 +21,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Asks the daemon at `path` and prints what it says.
 pub(super) fn run(path: &Path, json: bool) -> Result<(), Failure> {
-    let status = runtime()?.block_on(async {
-        time::timeout(PATIENCE, ask(path))
-            .await
-            .unwrap_or_else(|_| Err(StatusError::Late { path: path.to_owned(), seconds: PATIENCE.as_secs() }))
+    let status = block_on(async {
+        let late = StatusError::Late { path: path.to_owned(), seconds: PATIENCE.as_secs() };
+        Ok(time::timeout(PATIENCE, ask(path)).await.unwrap_or(Err(late))?)
     })?;
     let text = if json { status.line() } else { status.to_string() };
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {

@@ -1,6 +1,6 @@
 //! `unpin`: the pins that a daemon left which is gone go in, and are removed; how many calls are lost by it comes out.
 
-use super::{runtime, say};
+use super::{block_on, say};
 use crate::{
     config::Pins,
     failure::Failure,
@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub(super) fn run(pins: &Pins) -> Result<(), Failure> {
-    runtime()?.block_on(async {
+    block_on(async {
         // Opening makes the folder.
         let folder = if pins.path.is_dir() { Folder::open(&Pins { wished: true, ..pins.clone() })? } else { None };
         let sets = folder.as_ref().map_or(Ok(Vec::new()), Folder::sets)?;

@@ -148,6 +148,7 @@ impl Daemon {
         let rung = source.rung();
         let sensor = Sensor { run: Uuid::now_v7(), host: Host::read(), clock: Clock::new(), rung };
         let images = Images::new(config.redactor.clone(), config.command_lines);
+        let (outputs, deliveries) = Outputs::open(&config.outputs, &config.spool)?;
         let enricher = Enricher::new(reader.pid_ns == INITIAL_PID_NS);
         Ok(Self {
             config: config.clone(),
@@ -157,7 +158,8 @@ impl Daemon {
             folder: None,
             lower: Vec::new(),
             pipeline: Pipeline::new(images, enricher, sensor),
-            outputs: Outputs::open(&config.output)?,
+            outputs,
+            deliveries,
             ledger: Ledger::default(),
             former: (Counters::default(), Skipped::default()),
             batch: Tally::default(),
@@ -165,7 +167,7 @@ impl Daemon {
             owners,
             watch: super::Watch::new(config.heartbeat),
             listener: None,
-            loggers: Vec::new(),
+            tasks: Vec::new(),
         })
     }
 
@@ -245,6 +247,7 @@ impl Daemon {
 
     /// Begins the lines with the start record, and what is known to be lost.
     fn announce(&mut self, passed: Vec<Passed>, int80_proved: bool, inherited: Option<BootTime>, abandoned: u64) {
+        self.deliver();
         let absent = self.hooks().absent().collect();
         let pinned = self.hooks().pinned();
         let config = self.hooks().settings();
@@ -259,7 +262,7 @@ impl Daemon {
         self.ledger.abandoned = abandoned;
         if abandoned > 0 {
             let (reason, since) = (LossReason::AbiChanged, BootTime(0));
-            self.say(News::Loss { reason, count: abandoned, cpu: None, since });
+            self.say(News::Loss { reason, count: abandoned, cpu: None, output: None, since });
         }
     }
 }

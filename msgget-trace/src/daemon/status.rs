@@ -164,7 +164,7 @@ impl Daemon {
             hook: self.rung().name().to_owned(),
             coverage_gap: self.rung().gap().to_owned(),
             degraded: self.watch.degraded(),
-            outputs: self.outputs.names().map(str::to_owned).collect(),
+            outputs: self.outputs.names().collect(),
             balance: Numbers(balance.into_iter().map(|(name, number)| (name.to_owned(), number)).collect()),
         };
         // It does not block, and the buffer of a new connection has room for it; who leaves meanwhile gets nothing.

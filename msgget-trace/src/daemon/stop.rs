@@ -6,7 +6,13 @@ use std::{io, time::Duration};
 use tokio::time;
 
 use super::{Daemon, StepError};
-use crate::{event::News, failure::Failure, ledger::Ledger, sink::SinkError, source::Source};
+use crate::{
+    event::{News, OutputState},
+    failure::Failure,
+    ledger::Ledger,
+    sink::SinkError,
+    source::Source,
+};
 
 /// How long a stop waits for an output that takes nothing.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -31,9 +37,10 @@ impl Daemon {
         if stopped.is_ok() {
             let mut ledger = self.ledger;
             ledger.user.health += 1; // this one
-            self.say(News::Stop { reason, balance: ledger.balance() });
+            self.say(News::Stop { reason, balance: ledger.balance(), outputs: self.outputs.states() });
             stopped = self.finish().await.and_then(|()| self.remove_exhausted());
         }
+        self.await_deliveries().await;
         (self.ledger, stopped)
     }
 
@@ -41,7 +48,8 @@ impl Daemon {
     ///
     /// # Errors
     /// [`Failure::Pins`].
-    pub fn leave(mut self) -> Result<(), Failure> {
+    pub async fn leave(mut self) -> Result<(), Failure> {
+        self.await_deliveries().await;
         self.sources().try_for_each(Source::remove)
     }
 
@@ -69,23 +77,40 @@ impl Daemon {
         }
     }
 
+    /// Gives outputs that have a spool the time to deliver; what they leave there is the next run's.
+    async fn await_deliveries(&mut self) {
+        self.outputs.finish();
+        let end = time::Instant::now() + STOP_DEADLINE;
+        while !self.outputs.delivered() && time::Instant::now() < end {
+            time::sleep(Duration::from_millis(5)).await;
+        }
+        for OutputState { name, waiting, trouble, .. } in self.outputs.states() {
+            if waiting > 0 {
+                let trouble = trouble.map_or_else(String::new, |trouble| format!(" ({trouble})"));
+                log::warn!(
+                    "{name}: {waiting} lines have not arrived{trouble}; they are in the spool, for the next run"
+                );
+            }
+        }
+    }
+
     async fn drain(&mut self) -> Result<(), Failure> {
         self.sources().filter(|source| source.attached()).for_each(Source::detach);
         let mut moved = time::Instant::now();
         loop {
-            let before = (self.ledger.user.read, self.outputs.total());
+            let before = (self.ledger.user.read, self.outputs.moved());
             match time::timeout(STOP_DEADLINE, self.step()).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(StepError::Sink(SinkError::Closed))) => return Ok(()),
                 Ok(Err(error)) => return Err(self.failed(error)),
-                Err(_) if self.outputs.total() > before.1 => {}
+                Err(_) if self.outputs.moved() > before.1 => {}
                 Err(_) => return Err(self.failed(late())),
             }
             if self.later.is_empty() && self.source.exhausted()? && !self.aggregate()? {
                 return Ok(());
             }
             // Nothing new comes, so as long as something moves this ends.
-            if before != (self.ledger.user.read, self.outputs.total()) {
+            if before != (self.ledger.user.read, self.outputs.moved()) {
                 moved = time::Instant::now();
             } else if moved.elapsed() > STOP_DEADLINE {
                 return Ok(());

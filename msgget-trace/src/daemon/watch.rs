@@ -9,7 +9,7 @@ use super::{Daemon, identity, start::canary_key};
 use crate::{
     canary::{Canary, CanaryLost},
     enrich::Clock,
-    event::{BootTime, LossReason, News},
+    event::{BootTime, LossReason, News, OutputState},
     failure::Failure,
     kernel::Skipped,
     source::Source,
@@ -36,7 +36,10 @@ pub(super) struct Watch {
     heeded: Skipped,
     /// The canary that is under way.
     flight: Option<Flight>,
-    degraded: bool,
+    /// Why what the hooks say is not to be relied on.
+    degraded: Option<&'static str>,
+    /// Outputs that have been said to be in trouble.
+    troubled: Vec<String>,
     /// The start is over.
     begun: bool,
     /// The ledger was found out of balance; it does not get back into it.
@@ -64,7 +67,8 @@ impl Watch {
             rejected: 0,
             heeded: Skipped::default(),
             flight: None,
-            degraded: false,
+            degraded: None,
+            troubled: Vec::new(),
             begun: false,
             unbalanced: false,
             tampered: false,
@@ -81,9 +85,9 @@ impl Watch {
         self.reported = until;
     }
 
-    /// Whether what the sensor says is not to be relied on.
+    /// Whether what the sensor says is not to be relied on, or does not get out.
     pub(super) const fn degraded(&self) -> bool {
-        self.degraded || self.unbalanced || self.tampered
+        self.degraded.is_some() || self.unbalanced || self.tampered || !self.troubled.is_empty()
     }
 }
 
@@ -100,10 +104,11 @@ impl Daemon {
         self.report_losses()?;
         self.heed_misses()?;
         self.await_canary()?;
+        self.heed_outputs(now);
         if now >= self.watch.due {
             self.watch.due = now + self.watch.heartbeat;
-            let balance = self.ledger.balance();
-            self.say(News::Heartbeat { balance });
+            let (balance, outputs) = (self.ledger.balance(), self.outputs.states());
+            self.say(News::Heartbeat { balance, outputs });
             self.audit();
             self.inspect();
             self.fly()?;
@@ -113,7 +118,8 @@ impl Daemon {
 
     /// Reports, once, a ledger that cannot be right, however much is on its way.
     fn audit(&mut self) {
-        if let Some(violation) = self.ledger.violation_so_far()
+        let outputs = || self.outputs.states().iter().find_map(OutputState::violation);
+        if let Some(violation) = self.ledger.violation_so_far().or_else(outputs)
             && !std::mem::replace(&mut self.watch.unbalanced, true)
         {
             log::error!("the ledger does not balance, which is a defect: {violation}");
@@ -156,10 +162,29 @@ impl Daemon {
         losses.push((LossReason::Rejected, rejected - std::mem::replace(&mut self.watch.rejected, rejected), None));
         for (reason, count, cpu) in losses {
             if count > 0 {
-                self.say(News::Loss { reason, count, cpu, since });
+                self.say(News::Loss { reason, count, cpu, output: None, since });
             }
         }
+        for (output, reason, count) in self.outputs.losses() {
+            self.say(News::Loss { reason, count, cpu: None, output: Some(output), since });
+        }
         Ok(())
+    }
+
+    /// Says which outputs do not work, and when they do again.
+    fn heed_outputs(&mut self, now: Instant) {
+        let troubles = self.outputs.troubles(now);
+        for (name, trouble) in &troubles {
+            if !self.watch.troubled.contains(name) {
+                log::warn!("{name}: {trouble}");
+                self.say(News::Degraded { reason: "output", detail: format!("{name}: {trouble}") });
+            }
+        }
+        let troubled: Vec<_> = troubles.into_iter().map(|(name, _)| name).collect();
+        let before = std::mem::replace(&mut self.watch.troubled, troubled);
+        if !before.is_empty() && self.watch.troubled.is_empty() {
+            self.say(News::Recovered { reason: "output" });
+        }
     }
 
     /// Leaves hooks that the kernel skips.
@@ -198,8 +223,8 @@ impl Daemon {
         let trouble = match self.pipeline.arrived() {
             Some(Ok(())) => {
                 self.watch.flight = None;
-                if std::mem::take(&mut self.watch.degraded) {
-                    self.say(News::Recovered);
+                if let Some(reason) = self.watch.degraded.take() {
+                    self.say(News::Recovered { reason });
                 }
                 return Ok(());
             }
@@ -245,7 +270,7 @@ impl Daemon {
             }
         }
         // Said once, not every second.
-        if !std::mem::replace(&mut self.watch.degraded, true) {
+        if self.watch.degraded.replace(reason).is_none() {
             let detail = format!("{detail}{tried}");
             log::warn!("{detail}");
             self.say(News::Degraded { reason, detail });

@@ -27,6 +27,12 @@ pub enum LossReason {
     Rejected,
     /// They stood in a ring that another version, or one with other options, had left behind.
     AbiChanged,
+    /// The spool of an output had no room for their lines, or kept them for as long as it is to.
+    SpoolFull,
+    /// Their lines stood where the spool was damaged.
+    SpoolDamaged,
+    /// The receiver of an output will never take their lines, which have been put aside.
+    Refused,
 }
 
 impl LossReason {
@@ -38,6 +44,9 @@ impl LossReason {
             Self::RecursionMisses => "recursion_misses",
             Self::Rejected => "rejected",
             Self::AbiChanged => "abi_changed",
+            Self::SpoolFull => "spool_full",
+            Self::SpoolDamaged => "spool_damaged",
+            Self::Refused => "refused",
         }
     }
 }
@@ -74,6 +83,8 @@ pub enum News {
     Heartbeat {
         /// A snapshot: what is on its way has been taken in, and not yet given out.
         balance: Balance,
+        /// How each output is.
+        outputs: Vec<OutputState>,
     },
     /// The options are not those of the daemon whose hooks were taken over: from here on the calls are seen by others.
     ConfigChange {
@@ -82,7 +93,7 @@ pub enum News {
         /// Of those in use.
         to: Uuid,
     },
-    /// Calls went missing, and it is known how many.
+    /// Calls, or lines of an output, went missing, and it is known how many.
     Loss {
         /// How.
         reason: LossReason,
@@ -90,6 +101,8 @@ pub enum News {
         count: u64,
         /// On which CPU, where that is known.
         cpu: Option<u32>,
+        /// At which output, if they are not missing from all.
+        output: Option<String>,
         /// After this moment, and before the record's.
         since: BootTime,
     },
@@ -101,14 +114,56 @@ pub enum News {
         detail: String,
     },
     /// It is again as it was before.
-    Recovered,
+    Recovered {
+        /// Before what: the reason that was given then.
+        reason: &'static str,
+    },
     /// Tracing ends; the last record of a run that had an orderly end.
     Stop {
         /// Why.
         reason: &'static str,
         /// Where all calls went.
         balance: Balance,
+        /// How each output is left.
+        outputs: Vec<OutputState>,
     },
+}
+
+/// How an output is: `told + inherited = delivered + waiting + dropped + damaged + refused`, all of them lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutputState {
+    /// Where it leads.
+    pub name: String,
+    /// How its lines look.
+    pub format: &'static str,
+    /// Made in this run.
+    pub told: u64,
+    /// Found in its spool when this run began.
+    pub inherited: u64,
+    /// Arrived, as far as that can be known.
+    pub delivered: u64,
+    /// On their way.
+    pub waiting: u64,
+    /// The spool had no room for them.
+    pub dropped: u64,
+    /// The spool was damaged where they stood.
+    pub damaged: u64,
+    /// The receiver will never take them; they stand in the spool's `dead-letter.ndjson`.
+    pub refused: u64,
+    /// Why it does not work now, if it does not.
+    pub trouble: Option<String>,
+}
+
+impl OutputState {
+    /// What does not add up, in words. To be asked between two batches.
+    #[must_use]
+    pub fn violation(&self) -> Option<String> {
+        let Self { name, told, inherited, delivered, waiting, dropped, damaged, refused, .. } = self;
+        let (before, after) = (told + inherited, delivered + waiting + dropped + damaged + refused);
+        (before != after).then(|| {
+            format!("of output {name} told + inherited = delivered + waiting + dropped + damaged + refused does not hold: {before} and {after}")
+        })
+    }
 }
 
 impl News {
@@ -121,7 +176,7 @@ impl News {
             Self::ConfigChange { .. } => "config_change",
             Self::Loss { .. } => "loss",
             Self::Degraded { .. } => "degraded",
-            Self::Recovered => "recovered",
+            Self::Recovered { .. } => "recovered",
             Self::Stop { .. } => "stop",
         }
     }

@@ -20,6 +20,9 @@ use super::{ends_amid_a_line, retry};
 /// Mode of a new file, unless another is asked for: the lines tell who does what.
 pub const DEFAULT_MODE: u32 = 0o640;
 
+/// How many older files stay, unless another number is asked for.
+pub const DEFAULT_KEEP: u32 = 5;
+
 /// Which file, and how it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileOptions {
@@ -33,6 +36,26 @@ pub struct FileOptions {
     pub rotate_bytes: Option<u64>,
     /// Older files to keep.
     pub keep: u32,
+}
+
+impl FileOptions {
+    /// A file that is kept as it comes.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), mode: None, group: None, rotate_bytes: None, keep: DEFAULT_KEEP }
+    }
+
+    /// True if nothing is asked for that only a file can do.
+    #[must_use]
+    pub const fn plain(&self) -> bool {
+        self.mode.is_none() && self.group.is_none() && self.rotate_bytes.is_none()
+    }
+}
+
+impl From<FileError> for io::Error {
+    fn from(error: FileError) -> Self {
+        Self::other(error)
+    }
 }
 
 /// What cannot be done with a file.

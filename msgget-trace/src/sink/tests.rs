@@ -59,7 +59,7 @@ async fn a_reader_that_goes_is_no_error_of_ours() {
 
 #[tokio::test]
 async fn a_full_disk_is_said() {
-    let mut sink = Sink::open(&Output::File("/dev/full".into())).unwrap();
+    let mut sink = Sink::open(&To::File(FileOptions::new("/dev/full"))).unwrap();
     sink.buffer().extend_from_slice(b"x\n");
     match sink.flush().await {
         Err(SinkError::Io(error)) => assert_eq!(error.raw_os_error(), Some(libc::ENOSPC)),
@@ -82,7 +82,7 @@ async fn a_torn_line_does_not_swallow_the_next() {
     let append = async |name: &str, before: &str| {
         let path = dir.path().join(name);
         std::fs::write(&path, before).unwrap();
-        let mut sink = Sink::open(&Output::File(path.clone())).unwrap();
+        let mut sink = Sink::open(&To::File(FileOptions::new(&path))).unwrap();
         sink.buffer().extend_from_slice(b"whole\n");
         sink.flush().await.unwrap();
         std::fs::read_to_string(path).unwrap()

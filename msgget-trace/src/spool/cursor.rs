@@ -1,4 +1,4 @@
-//! The cursor: up to which record all is dealt with goes in, a small file that outlives the process has it, and it comes out again.
+//! The cursor: up to which record all is dealt with goes in, and comes out again when another process opens its small file.
 //!
 //! Two slots, written in turn, each with a counter and a CRC32C: whatever happens to the one being written, the other is
 //! whole. It is overwritten in place rather than replaced by rename(2), because that needs no space, and a full disk is when

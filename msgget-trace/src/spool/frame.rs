@@ -106,7 +106,8 @@ mod tests {
             prop_assert_eq!(&bytes[HEAD..len], &record[..]);
             prop_assert_eq!(parse(&bytes, &(number + 1..u64::MAX)), Parsed::Bad);
             for short in 0..len {
-                prop_assert!(matches!(parse(&bytes[..short], &(0..u64::MAX)), Parsed::Short(need) if need > short && need <= len));
+                let parsed = parse(&bytes[..short], &(0..u64::MAX));
+                prop_assert!(matches!(parsed, Parsed::Short(need) if need > short && need <= len));
             }
             let bit = bit.index(len * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);

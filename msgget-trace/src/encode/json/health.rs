@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Shown;
 use crate::{
     encode::Sensor,
-    event::{Health, News},
+    event::{Health, News, OutputState},
 };
 
 impl Sensor {
@@ -35,13 +35,24 @@ impl Sensor {
             News::ConfigChange { from, to } => {
                 NewsFacts::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
             }
-            News::Heartbeat { balance } => NewsFacts::Heartbeat { balance: Numbers(balance) },
-            News::Loss { reason, count, cpu, since } => {
-                NewsFacts::Loss { reason: reason.name(), count: *count, cpu: *cpu, since: self.clock.wall(*since) }
-            }
+            News::Heartbeat { balance, outputs } => NewsFacts::Heartbeat {
+                balance: Numbers(balance),
+                outputs: outputs.iter().map(OutputFacts::new).collect(),
+            },
+            News::Loss { reason, count, cpu, output, since } => NewsFacts::Loss {
+                reason: reason.name(),
+                count: *count,
+                cpu: *cpu,
+                output: output.as_deref(),
+                since: self.clock.wall(*since),
+            },
             News::Degraded { reason, detail } => NewsFacts::Degraded { reason, detail },
-            News::Recovered => NewsFacts::Recovered {},
-            News::Stop { reason, balance } => NewsFacts::Stop { reason, balance: Numbers(balance) },
+            News::Recovered { reason } => NewsFacts::Recovered { reason },
+            News::Stop { reason, balance, outputs } => NewsFacts::Stop {
+                reason,
+                balance: Numbers(balance),
+                outputs: outputs.iter().map(OutputFacts::new).collect(),
+            },
         }
     }
 }
@@ -73,23 +84,75 @@ enum NewsFacts<'a> {
     },
     Heartbeat {
         balance: Numbers<'a>,
+        outputs: Vec<OutputFacts<'a>>,
     },
     Loss {
         reason: &'static str,
         count: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         cpu: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output: Option<&'a str>,
         since: u64,
     },
     Degraded {
         reason: &'static str,
         detail: &'a str,
     },
-    Recovered {},
+    Recovered {
+        reason: &'static str,
+    },
     Stop {
         reason: &'static str,
         balance: Numbers<'a>,
+        outputs: Vec<OutputFacts<'a>>,
     },
+}
+
+/// How an output is; what is 0 is left out but for what tells that it works.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OutputFacts<'a> {
+    name: &'a str,
+    format: &'static str,
+    told: u64,
+    delivered: u64,
+    waiting: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    inherited: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    dropped: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    damaged: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    refused: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<&'a str>,
+}
+
+impl<'a> OutputFacts<'a> {
+    fn new(state: &'a OutputState) -> Self {
+        let OutputState { name, format, told, inherited, delivered, waiting, dropped, damaged, refused, trouble } =
+            state;
+        Self {
+            name,
+            format,
+            told: *told,
+            delivered: *delivered,
+            waiting: *waiting,
+            inherited: *inherited,
+            dropped: *dropped,
+            damaged: *damaged,
+            refused: *refused,
+            trouble: trouble.as_deref(),
+        }
+    }
+}
+
+/// As serde asks it.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize)]

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{config::Output, sink::Sink};
+use crate::{config::To, sink::Sink};
 
 fn options(dir: &TempDir, rotate_bytes: Option<u64>, keep: u32) -> FileOptions {
     FileOptions { path: dir.path().join("log"), mode: None, group: None, rotate_bytes, keep }
@@ -287,7 +287,7 @@ async fn pipes_and_devices_are_left_to_the_other_sink() {
     }
     let mut reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
     for path in [fifo, "/dev/null".into()] {
-        let mut sink = Sink::open(&Output::File(path)).unwrap();
+        let mut sink = Sink::open(&To::File(FileOptions::new(path))).unwrap();
         sink.buffer().extend_from_slice(b"x\n");
         sink.flush().await.unwrap();
     }

@@ -116,6 +116,12 @@ impl Connection {
         }
     }
 
+    /// Whether it is a stream, of which it is known what the other side's kernel has taken.
+    #[must_use]
+    pub const fn confirms(&self) -> bool {
+        matches!(self.way, Way::Stream(_))
+    }
+
     /// Bytes that have left for the kernel and that the peer's has not confirmed: 0 means that all that was sent is on the other
     /// machine (tcp(7), SIOCOUTQ), though perhaps not yet read there; on a Unix stream that it is read. Of datagrams nothing is
     /// known, and it is 0. Where it is not 0 the number is one of the transport, with what TLS adds.

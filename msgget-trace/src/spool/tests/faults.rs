@@ -3,7 +3,7 @@
 use std::{
     ffi::CString,
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     os::unix::{ffi::OsStrExt as _, fs::FileExt as _},
     process::Command,
     thread,
@@ -11,7 +11,7 @@ use std::{
 
 use super::*;
 
-/// Runs `test` with a new tmpfs of `bytes` on a folder, which only its thread sees. `false` if that takes more rights.
+/// Runs `test` with a new tmpfs of `bytes` on a folder, which only its thread sees. Skipped where that takes more rights.
 fn on_a_small_disk(bytes: u64, test: impl FnOnce(&Path) + Send + 'static) {
     let dir = tempfile::tempdir().unwrap();
     let run = move || {
@@ -19,7 +19,8 @@ fn on_a_small_disk(bytes: u64, test: impl FnOnce(&Path) + Send + 'static) {
         if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
             let reason = io::Error::last_os_error();
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}: in CI every test must run");
-            eprintln!("SKIPPED: a spool on a small disk: {reason}");
+            // Not eprint!, which the test runner swallows.
+            writeln!(io::stderr(), "SKIPPED: a spool on a small disk: {reason}").unwrap();
             return;
         }
         mount(c"", Path::new("/"), c"", libc::MS_REC | libc::MS_PRIVATE, c"").unwrap();

@@ -128,3 +128,6 @@ pub(in super::super) async fn hear(stream: &mut dyn Stream) -> io::Result<()> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

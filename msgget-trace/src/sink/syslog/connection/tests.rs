@@ -3,10 +3,7 @@
 use std::{
     io::{Read, Write as _},
     net::{SocketAddr, TcpListener, UdpSocket},
-    os::{
-        fd::BorrowedFd,
-        unix::net::{UnixDatagram, UnixListener},
-    },
+    os::unix::net::{UnixDatagram, UnixListener},
     thread,
     time::Duration,
 };
@@ -351,56 +348,4 @@ async fn a_connection_notices_a_dead_peer_and_holds_little() {
     assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
     assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
     assert!(socket.send_buffer_size().unwrap() <= 512 << 10);
-}
-
-/// A stream whose socket is none of ours: what it says about itself cannot be had.
-#[tokio::test]
-async fn what_cannot_be_counted_is_an_error() {
-    #[derive(Debug)]
-    struct Deaf(tokio::io::DuplexStream, std::fs::File);
-    impl tokio::io::AsyncRead for Deaf {
-        fn poll_read(
-            mut self: std::pin::Pin<&mut Self>,
-            cx: &mut std::task::Context<'_>,
-            buffer: &mut tokio::io::ReadBuf<'_>,
-        ) -> std::task::Poll<io::Result<()>> {
-            std::pin::Pin::new(&mut self.0).poll_read(cx, buffer)
-        }
-    }
-    impl tokio::io::AsyncWrite for Deaf {
-        fn poll_write(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-            _: &[u8],
-        ) -> std::task::Poll<io::Result<usize>> {
-            std::task::Poll::Ready(Ok(0))
-        }
-
-        fn poll_flush(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<io::Result<()>> {
-            std::task::Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<io::Result<()>> {
-            std::task::Poll::Ready(Ok(()))
-        }
-    }
-    impl Stream for Deaf {
-        fn socket(&self) -> BorrowedFd<'_> {
-            std::os::fd::AsFd::as_fd(&self.1)
-        }
-    }
-    let (near, _far) = tokio::io::duplex(10);
-    let deaf = Deaf(near, std::fs::File::open("/dev/null").unwrap());
-    let connection = Connection::new("nowhere".into(), Way::Stream(Box::new(deaf)));
-    assert_eq!(connection.unconfirmed().unwrap_err().raw_os_error(), Some(libc::ENOTTY));
-    let mut nothing = Vec::from(b"x");
-    let Way::Stream(mut stream) = connection.way else { panic!() };
-    let error = flush(stream.as_mut(), &mut nothing, &mut 0).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::WriteZero);
 }

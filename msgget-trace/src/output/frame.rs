@@ -1,0 +1,64 @@
+//! What goes around a line on its way to a syslog receiver: an item and its line go in, a message of RFC 5424 comes out, ended by
+//! a newline as lines are.
+
+use std::fs;
+
+use crate::{
+    detect,
+    encode::{Item, Sensor},
+    event::News,
+    sink::syslog::message::{self, Facility, Severity},
+};
+
+/// What all messages have in common.
+#[derive(Debug)]
+pub(super) struct Frame {
+    facility: Facility,
+    hostname: Vec<u8>,
+    line: Vec<u8>,
+}
+
+impl Frame {
+    pub(super) fn new(facility: Facility) -> Self {
+        let hostname = fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self { facility, hostname: hostname.trim_ascii().to_vec(), line: Vec::new() }
+    }
+
+    /// Appends the message of `item` to `out`; `line` appends its line.
+    pub(super) fn line(
+        &mut self,
+        item: &Item<'_>,
+        sensor: &Sensor,
+        out: &mut Vec<u8>,
+        line: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.line.clear();
+        line(&mut self.line);
+        let (at, process) = (sensor.clock.wall(item.at()), std::process::id());
+        message::header(out, self.facility, severity(item), at, &self.hostname, process, item.name().as_bytes());
+        message::text(out, &self.line);
+        out.push(b'\n');
+    }
+}
+
+/// How urgent it is.
+const fn severity(item: &Item<'_>) -> Severity {
+    match item {
+        Item::Call { .. } | Item::Control { .. } => Severity::Informational,
+        Item::Aggregate { .. } => Severity::Notice,
+        Item::Finding { finding, .. } => match finding.severity {
+            detect::Severity::Info => Severity::Informational,
+            detect::Severity::Low => Severity::Notice,
+            detect::Severity::Medium => Severity::Warning,
+            detect::Severity::High => Severity::Error,
+            detect::Severity::Critical => Severity::Critical,
+        },
+        Item::Health { health, .. } => match health.news {
+            News::Heartbeat { .. } => Severity::Informational,
+            News::Start { .. } | News::Stop { .. } | News::ConfigChange { .. } | News::Recovered { .. } => {
+                Severity::Notice
+            }
+            News::Loss { .. } | News::Degraded { .. } => Severity::Error,
+        },
+    }
+}
