@@ -1,9 +1,18 @@
 //! Encode: what is to be told goes in, bytes of a line in one of the formats come out. Every rule of escaping lives here.
 
+mod capabilities;
+mod ecs;
 mod entity;
 mod escape;
+mod facts;
 mod item;
 mod json;
+mod level;
+mod message;
+mod ocsf;
+#[cfg(test)]
+mod sample;
+mod show;
 
 pub use entity::entity_id;
 pub use escape::Escaped;
@@ -33,6 +42,10 @@ pub struct Sensor {
 pub enum Format {
     /// Tracee's event and our own facts, one object a line.
     Json,
+    /// Elastic Common Schema 9.4.0, our own facts under `msgget_trace`; one object a line.
+    Ecs,
+    /// Open Cybersecurity Schema Framework 1.8.0, our own facts under `unmapped`; one object a line.
+    Ocsf,
 }
 
 impl Format {
@@ -61,6 +74,8 @@ impl Format {
     pub fn line(self, item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Vec<u8>) {
         match self {
             Self::Json => json::line(item, sensor, sequence, out),
+            Self::Ecs => ecs::line(item, sensor, sequence, out),
+            Self::Ocsf => ocsf::line(item, sensor, sequence, out),
         }
     }
 }

@@ -1,7 +1,11 @@
-//! Tracee's entity ids: a process or thread id and its start go in, a number comes out that joins events of one process
-//! across id reuse.
+//! Entity ids: a process or thread id and its start go in, an identity comes out that joins events of one process across
+//! id reuse.
 //!
-//! Murmur3-32 over the big-endian id and start time, rounded down to 100 ms (Tracee v0.24.1, `HashTaskID`).
+//! Tracee's is a number: Murmur3-32 over the big-endian id and start time, rounded down to 100 ms (Tracee v0.24.1, `HashTaskID`).
+
+use std::fmt::{self, Display};
+
+use crate::{enrich::Host, event::BootTime};
 
 const SEED: u32 = 0x1827_3645;
 const GRAIN: u64 = 100_000_000;
@@ -13,6 +17,27 @@ pub fn entity_id(id: u32, start: u64) -> u32 {
     bytes[..4].copy_from_slice(&id.to_be_bytes());
     bytes[4..].copy_from_slice(&(start / GRAIN * GRAIN).to_be_bytes());
     murmur3(&bytes, SEED)
+}
+
+/// The identity of a process among those of all machines, where [`entity_id`] is too short to be one: boot, process id and
+/// start (ns on the clock of that boot).
+pub(super) struct ProcessUid<'a> {
+    boot: &'a str,
+    pid: u32,
+    started: BootTime,
+}
+
+impl<'a> ProcessUid<'a> {
+    /// Of process `pid` (initial pid namespace), started at `started`; `None` where any of it is not known.
+    pub(super) fn new(host: &'a Host, pid: u32, started: Option<BootTime>) -> Option<Self> {
+        Some(Self { boot: host.boot_id.as_deref()?, pid, started: started? })
+    }
+}
+
+impl Display for ProcessUid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.boot, self.pid, self.started.0)
+    }
 }
 
 /// MurmurHash3_x86_32 by Austin Appleby, who put it in the public domain.
@@ -41,6 +66,15 @@ mod tests {
         assert_eq!(murmur3(b"hello", SEED), 0x6fcf_e226);
         assert_eq!(murmur3(&[0; 12], SEED), 0xf6c5_6b4a);
         assert_eq!(entity_id(41_237, 1_785_589_052_310_412_887), 906_662_700);
+    }
+
+    #[test]
+    fn a_process_is_named_only_in_full() {
+        let host = Host { boot_id: Some("b".into()), ..Host::default() };
+        let named = ProcessUid::new(&host, 5, Some(BootTime(7))).map(|uid| uid.to_string());
+        assert_eq!(named.as_deref(), Some("b-5-7"));
+        assert!(ProcessUid::new(&host, 5, None).is_none());
+        assert!(ProcessUid::new(&Host::default(), 5, Some(BootTime(7))).is_none());
     }
 
     #[test]

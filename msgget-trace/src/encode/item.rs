@@ -9,7 +9,7 @@ use super::Sensor;
 use crate::{
     detect::{Finding, Tags},
     enrich::{Who, cgroup},
-    event::{Aggregate, BootTime, Call, CallId, Control, Health},
+    event::{Aggregate, BootTime, Call, CallId, Caller, Control, Errno, Health, Outcome},
 };
 
 /// Something to tell.
@@ -131,6 +131,51 @@ impl Item<'_> {
             Self::Control { control, .. } => Id::Call(control.id),
             Self::Finding { finding, .. } => Id::Finding(finding.id()),
             Self::Health { nth, .. } | Self::Aggregate { nth, .. } => Id::Own(sensor.run, *nth),
+        }
+    }
+
+    /// The errno with which the kernel ended what somebody asked for, if it failed; what nobody asked the kernel for, or
+    /// another than it answered, has none.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Call { call, .. } => call.errno(),
+            Self::Finding { finding, .. } => finding.call.errno(),
+            Self::Control { control, .. } if control.outcome != Outcome::NotExecuted => {
+                Errno::from_result(control.result)
+            }
+            Self::Control { .. } | Self::Health { .. } | Self::Aggregate { .. } => None,
+        }
+    }
+
+    /// What became of what was asked; of a finding, in the call that completed it.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Call { call, .. } => Some(call.outcome),
+            Self::Control { control, .. } => Some(control.outcome),
+            Self::Finding { finding, .. } => Some(finding.call.outcome),
+            Self::Health { .. } | Self::Aggregate { .. } => None,
+        }
+    }
+
+    /// Its tags; what the sensor tells by itself has none.
+    #[must_use]
+    pub const fn tags(&self) -> Option<Tags> {
+        match self {
+            Self::Call { tags, .. } | Self::Control { tags, .. } | Self::Finding { tags, .. } => Some(*tags),
+            Self::Health { .. } | Self::Aggregate { .. } => None,
+        }
+    }
+
+    /// Who is behind it, and what is known about that.
+    #[must_use]
+    pub const fn caller(&self) -> Option<(&Caller, &Who<'_>)> {
+        match self {
+            Self::Call { call, who, .. } => Some((&call.caller, who)),
+            Self::Control { control, who, .. } => Some((&control.caller, who)),
+            Self::Finding { finding, who, .. } => Some((&finding.call.caller, who)),
+            Self::Health { .. } | Self::Aggregate { .. } => None,
         }
     }
 

@@ -11,19 +11,17 @@ mod health;
 mod program;
 mod tracee;
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Display},
-};
-
 use common::Common;
 use program::Program;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tracee::{Argument, ArgumentValue, DetectedFrom, Metadata, Tracee, What};
 
 use crate::{
-    detect::{Finding, Tags, Value},
-    encode::{Item, Sensor},
+    detect::{Finding, Value},
+    encode::{
+        Item, Sensor,
+        show::{Hex, Key, Octal, Shown, append},
+    },
     enrich::Who,
     event::{Abi, Call, CallId, Caller, Errno, MsgFlags, Outcome, Queue, Source},
 };
@@ -68,7 +66,7 @@ impl Sensor {
                     Outcome::Failed(errno) => Some(Shown(errno)),
                     _ => None,
                 },
-                key_hex: Shown(format_args!("{:#010x}", call.key)),
+                key_hex: Shown(Key(call.key)),
                 flags: call.flags,
                 mode: Shown(Octal(call.flags.mode())),
                 exit_timestamp: self.clock.wall(call.left),
@@ -122,19 +120,6 @@ fn event(caller: &Caller, tracee: Tracee<'_>, common: Common<'_>, facts: impl Se
     append(&Event { tracee, common, program: Program::new(caller), facts }, out);
 }
 
-/// Appends `line` to `out`, as a line.
-fn append(line: &impl Serialize, out: &mut Vec<u8>) {
-    let start = out.len();
-    match serde_json::to_writer(&mut *out, line) {
-        Ok(()) => out.push(b'\n'),
-        // Memory does not refuse to be written and every type here has a JSON form; still, no half line may stand.
-        Err(error) => {
-            out.truncate(start);
-            log::error!("a line could not be encoded, which is a defect: {error}");
-        }
-    }
-}
-
 /// The two arguments of msgget(2), as Tracee names and types them.
 fn arguments(call: &Call) -> [Argument<'static>; 2] {
     [
@@ -167,13 +152,13 @@ struct Event<'a, F> {
 /// Ours, on the line of a call.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CallFacts<K> {
+struct CallFacts {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome_source: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<Shown<Errno>>,
-    key_hex: K,
+    key_hex: Shown<Key>,
     flags: MsgFlags,
     mode: Shown<Octal>,
     exit_timestamp: u64,
@@ -218,54 +203,12 @@ impl QueueFacts {
     }
 }
 
-/// A set of bits.
-struct Hex(u64);
-
-impl Display for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
-}
-
-/// Permission bits, as chmod(1) takes them.
-struct Octal(u16);
-
-impl Display for Octal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04o}", self.0)
-    }
-}
-
 /// Ours, on the line of a finding.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FindingFacts {
     evidence: Vec<Shown<CallId>>,
     cwe: &'static str,
-}
-
-/// A value whose JSON form is the string it is shown as.
-struct Shown<T>(T);
-
-impl<T: Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-/// A list of words.
-impl Serialize for Tags {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.names())
-    }
-}
-
-/// A list of names, and last the bits that have none, in hexadecimal. The mode is a field of its own.
-impl Serialize for MsgFlags {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let unknown = (self.unknown() != 0).then(|| format!("{:#x}", self.unknown()));
-        serializer.collect_seq(self.names().map(Cow::Borrowed).chain(unknown.map(Cow::Owned)))
-    }
 }
 
 #[cfg(test)]

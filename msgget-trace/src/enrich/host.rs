@@ -9,15 +9,32 @@ pub struct Host {
     pub id: Option<String>,
     /// /proc/sys/kernel/random/boot_id, random(4): the boot clock and every id of the kernel mean nothing beyond it.
     pub boot_id: Option<String>,
+    /// /proc/sys/kernel/hostname, proc_sys_kernel(5): the name of the machine where the daemon runs, which in a container of
+    /// its own is another than the host's.
+    pub name: Option<String>,
+    /// /proc/sys/kernel/osrelease, proc_sys_kernel(5): the release of the kernel.
+    pub kernel: Option<String>,
 }
 
 impl Host {
-    /// Reads both.
+    /// Reads all of it.
     #[must_use]
     pub fn read() -> Self {
-        let line = |path| fs::read_to_string(path).ok().and_then(|text| identity(&text));
-        Self { id: line("/etc/machine-id"), boot_id: line("/proc/sys/kernel/random/boot_id") }
+        let text = |path| fs::read_to_string(path).ok();
+        let id = |path| text(path).and_then(|text| identity(&text));
+        Self {
+            id: id("/etc/machine-id"),
+            boot_id: id("/proc/sys/kernel/random/boot_id"),
+            name: text("/proc/sys/kernel/hostname").and_then(|text| word(&text)),
+            kernel: text("/proc/sys/kernel/osrelease").and_then(|text| word(&text)),
+        }
     }
+}
+
+/// What `text` says; the kernel's name for a machine that nobody has named is `(none)`.
+fn word(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty() && text != "(none)").then(|| text.to_owned())
 }
 
 /// The hexadecimal id that `text` holds; machine-id may also be empty or say `uninitialized`.
@@ -39,7 +56,15 @@ mod tests {
     }
 
     #[test]
-    fn this_boot_has_an_id() {
-        assert!(Host::read().boot_id.is_some());
+    fn no_name_is_no_name() {
+        assert_eq!(word("db01\n").as_deref(), Some("db01"));
+        assert_eq!(word("(none)\n"), None);
+        assert_eq!(word("\n"), None);
+    }
+
+    #[test]
+    fn this_boot_has_an_id_and_a_kernel() {
+        let host = Host::read();
+        assert!(host.boot_id.is_some() && host.kernel.is_some(), "{host:?}");
     }
 }

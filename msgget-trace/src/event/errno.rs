@@ -7,6 +7,8 @@ use std::fmt;
 pub struct Errno(pub u16);
 
 impl Errno {
+    /// The caller may not do this.
+    pub const EPERM: Self = Self(1);
     /// The caller may not use the queue of this key.
     pub const EACCES: Self = Self(13);
     /// The key has a queue and the caller asked for a new one.
@@ -20,6 +22,12 @@ impl Errno {
     #[must_use]
     pub fn from_result(result: i64) -> Option<Self> {
         (-4095..0).contains(&result).then(|| Self(result.unsigned_abs() as u16))
+    }
+
+    /// True where somebody was denied what he asked for: the permission was lacking, not the thing.
+    #[must_use]
+    pub const fn denies(self) -> bool {
+        matches!(self, Self::EPERM | Self::EACCES)
     }
 
     /// Its name, as include/uapi/asm-generic/errno.h has it; `None` for what stands only inside the kernel or nowhere.

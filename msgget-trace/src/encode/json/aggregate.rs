@@ -1,11 +1,11 @@
 //! Aggregates: calls that were counted instead of sent go in, one object a line comes out, in the same sequence as the calls.
 
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde::Serialize;
 
 use crate::{
-    encode::{Escaped, Sensor},
+    encode::{Escaped, Sensor, show::ByOutcome},
     enrich::cgroup,
-    event::{Aggregate, Attributed, Counts, Payer, before_nul},
+    event::{Aggregate, Attributed, Payer, before_nul},
 };
 
 impl Sensor {
@@ -89,17 +89,4 @@ struct Caller<'a> {
     cgroup_path_cut: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup_path_absent: Option<&'static str>,
-}
-
-/// An object of the outcomes there were.
-struct ByOutcome(Counts);
-
-impl Serialize for ByOutcome {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (outcome, count) in self.0.by_outcome() {
-            map.serialize_entry(outcome, &count)?;
-        }
-        map.end()
-    }
 }

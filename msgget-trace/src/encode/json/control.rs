@@ -3,13 +3,16 @@
 use serde::Serialize;
 
 use super::{
-    QueueFacts, Shown,
+    QueueFacts,
     common::Common,
     event,
     tracee::{Argument, ArgumentValue, Tracee, What},
 };
 use crate::{
-    encode::Sensor,
+    encode::{
+        Sensor,
+        show::{Key, Shown},
+    },
     enrich::Who,
     event::{Abi, Control, Errno, Source},
 };
@@ -43,7 +46,7 @@ impl Sensor {
                 errno: control.errno().map(Shown),
                 cmd_name: control.command.name(),
                 namespace_teardown: control.teardown(),
-                key_hex: control.key.map(|key| Shown(format!("{key:#010x}"))),
+                key_hex: control.key.map(|key| Shown(Key(key))),
                 exit_timestamp: self.clock.wall(control.left),
                 duration_ns: control.entered.map(|entered| control.left.since(entered)),
                 linearised_timestamp: control.linearised.map(|moment| self.clock.wall(moment)),
@@ -73,7 +76,7 @@ struct ControlFacts {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     namespace_teardown: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key_hex: Option<Shown<String>>,
+    key_hex: Option<Shown<Key>>,
     exit_timestamp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ns: Option<u64>,

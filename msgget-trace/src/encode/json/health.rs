@@ -1,13 +1,14 @@
 //! Health records, which say how the sensor itself is: what happened to it goes in, one object a line comes out, in the
 //! same sequence as the calls.
 
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
-
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::Shown;
 use crate::{
-    encode::Sensor,
+    encode::{
+        Sensor,
+        show::{Numbers, Shown},
+    },
     event::{Health, News, OutputState},
 };
 
@@ -159,17 +160,4 @@ fn is_zero(number: &u64) -> bool {
 struct PassedOver<'a> {
     hook: &'static str,
     reason: &'a str,
-}
-
-/// An object of numbers.
-struct Numbers<'a>(&'a [(&'static str, u64)]);
-
-impl Serialize for Numbers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, number) in self.0 {
-            map.serialize_entry(name, number)?;
-        }
-        map.end()
-    }
 }

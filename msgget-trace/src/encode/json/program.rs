@@ -1,13 +1,13 @@
 //! The part of a line that says which program made the call: its image and its parent's go in, our fields come out.
 
-use std::fmt::{self, Display};
+use serde::Serialize;
 
-use serde::{Serialize, Serializer};
-
-use super::Shown;
 use crate::{
-    encode::Escaped,
-    event::{Caller, Device, Image},
+    encode::{
+        Escaped,
+        show::{Arguments, Shown},
+    },
+    event::{Caller, Device},
 };
 
 /// Ours, on every line; the path itself is Tracee's `executable`.
@@ -22,7 +22,7 @@ pub(super) struct Program<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     executable_path_cut: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    command_line: Option<CommandLine<'a>>,
+    command_line: Option<Arguments<'a>>,
     /// True, or absent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     command_line_cut: bool,
@@ -38,24 +38,9 @@ impl<'a> Program<'a> {
             executable_inode: image.and_then(|image| image.inode),
             executable_device: image.and_then(|image| image.device).map(Shown),
             executable_path_cut: image.is_some_and(|image| image.path_cut),
-            command_line: image.filter(|image| image.arguments().is_some()).map(CommandLine),
+            command_line: image.and_then(Arguments::of),
             command_line_cut: image.is_some_and(|image| image.arguments_cut),
             parent_executable: parent.and_then(|image| image.path.as_deref()).map(Escaped),
         }
-    }
-}
-
-/// A list of arguments.
-struct CommandLine<'a>(&'a Image);
-
-impl Serialize for CommandLine<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.arguments().into_iter().flatten().map(Escaped))
-    }
-}
-
-impl Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.major, self.minor)
     }
 }

@@ -1,39 +1,24 @@
 //! Lines against what Tracee's own encoder writes, and against hostile names.
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
-use msgget_trace_ebpf::{Call as Record, EVICTED, FACT_REMOVED, FACT_TORN_DOWN, NOT_EXECUTED, Offsets, Owner};
+use msgget_trace_ebpf::{Call as Record, NOT_EXECUTED, Offsets};
 use proptest::prelude::*;
 use serde_json::Value as Parsed;
-use uuid::Uuid;
 
 use super::*;
 use crate::{
     detect::Engine,
-    enrich::{Clock, Host, Place, cgroup::CgroupPath, container::Container},
+    encode::{
+        Format,
+        sample::{self, attributed, golden, sensor, who},
+    },
     event::{
-        Aggregate, Attributed, BootTime, Counts, Image, Payer, Rung,
+        Attributed, Image, Payer, Rung,
         decode::Decoder,
-        sample::{self, call, call_of, control_of, control_record, decoder, record},
+        sample::{call, call_of, control_of, control_record, decoder, image, offsets, record},
     },
 };
-
-/// Clocks that differ by a known distance, on a known host.
-fn sensor() -> Sensor {
-    let host = Host {
-        id: Some("0123456789abcdef0123456789abcdef".into()),
-        boot_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
-    };
-    Sensor { run: Uuid::from_u128(1), host, clock: Clock::fixed(1_785_589_000_000_000_000), rung: Rung::TpBtf }
-}
-
-/// In a container of a pod, as a user with a name.
-fn who() -> Who<'static> {
-    let path = b"/kubepods.slice/kubepods-pod01234567_89ab_cdef_0123_456789abcdef.slice/cri-containerd-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope";
-    let container = Container::from_path(path).map(Arc::new);
-    let place = Place { cgroup: Ok(CgroupPath { bytes: path[..].into(), whole: true }), container };
-    Who { place, user: Some(b"alice"), effective_user: Some(b"root"), group: None, effective_group: None }
-}
 
 fn line(call: &Call) -> String {
     text(&Item::Call { call, who: &who(), tags: Engine::new().observe(call).tags }, &sensor(), 1)
@@ -45,18 +30,7 @@ fn control_line(sensor: &Sensor, record: &Record) -> String {
 }
 
 fn text(item: &Item<'_>, sensor: &Sensor, sequence: u64) -> String {
-    let mut out = Vec::new();
-    super::line(item, sensor, sequence, &mut out);
-    String::from_utf8(out).unwrap()
-}
-
-/// The documented lines; `UPDATE_GOLDEN=1 cargo test` writes them anew, for the diff to be read.
-fn golden(name: &str, line: &str) {
-    let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, line).unwrap();
-    }
-    assert_eq!(line, fs::read_to_string(&path).unwrap(), "{path}");
+    sample::line(Format::Json, item, sensor, sequence)
 }
 
 #[test]
@@ -65,15 +39,8 @@ fn golden_lines() {
     golden("created", &line(&call(4272, 0, 0, 0o600, 32_769)));
     golden("ambiguous", &line(&call(4448, 0, -559_038_737, 0o1666, 0)));
     golden("not_executed", &line(&call_of(4624, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret: 68, ..record() })));
-    let mut named = call_of(4800, &record());
-    named.caller.image = Some(Arc::new(sample::image()));
-    let shell = Image { path: Some(b"/bin/\"sh\"\xff\n".to_vec()), ..sample::image() };
-    named.caller.parent_image = Some(Arc::new(shell));
-    golden("named", &line(&named));
-    let mut engine = Engine::new();
-    engine.observe(&call(4096, 0, 42, 0, -2));
-    let create = call(4272, 10_000, 42, 0o1600, 0);
-    let verdict = engine.observe(&create);
+    golden("named", &line(&sample::named()));
+    let verdict = sample::check_then_create();
     let finding = Item::Finding { finding: &verdict.findings[0], who: &who(), tags: verdict.tags };
     golden("check_then_create", &text(&finding, &sensor(), 3));
 }
@@ -83,11 +50,9 @@ fn golden_lines_of_controls() {
     golden("changed", &control_line(&sensor(), &control_record(1, 0)));
     golden("not_removed", &control_line(&sensor(), &control_record(0, -1)));
     let fexit = Sensor { rung: Rung::Fexit, ..sensor() };
-    let raw = Record { pairing: EVICTED, enter_ns: 0, fact_ns: record().exit_ns, ..control_record(0, 0) };
-    let owner = Owner { uid: 1000, gid: 1001, cuid: 1000, cgid: 1001 };
-    let raw = Record { fact: FACT_REMOVED, owner, queue_mode: 0o640, queue_key: 42, ..raw };
-    golden("removed", &control_line(&fexit, &raw));
-    golden("torn_down", &control_line(&fexit, &Record { fact: FACT_TORN_DOWN, number: 0, ..raw }));
+    let [removed, torn_down] = sample::removals();
+    golden("removed", &control_line(&fexit, &removed));
+    golden("torn_down", &control_line(&fexit, &torn_down));
 }
 
 /// Order and types of Tracee v0.24.1, written down from its documentation and not from our code.
@@ -164,12 +129,12 @@ fn what_this_kernel_lacks_is_left_out() {
 #[test]
 fn what_was_cut_says_so() {
     let mut call = call_of(0, &record());
-    let cut = Image { path: Some(b"b/c".to_vec()), path_cut: true, arguments_cut: true, ..sample::image() };
+    let cut = Image { path: Some(b"b/c".to_vec()), path_cut: true, arguments_cut: true, ..image() };
     call.caller.image = Some(Arc::new(cut));
     let event: Parsed = serde_json::from_str(&line(&call)).unwrap();
     assert_eq!((&event["executable"]["path"], &event["executablePathCut"]), (&"b/c".into(), &true.into()));
     assert_eq!(event["commandLineCut"], true);
-    call.caller.image = Some(Arc::new(Image { arguments: None, ..sample::image() }));
+    call.caller.image = Some(Arc::new(Image { arguments: None, ..image() }));
     let event: Parsed = serde_json::from_str(&line(&call)).unwrap();
     assert!(event.get("commandLine").is_none() && event.get("commandLineCut").is_none(), "{event}");
 }
@@ -194,32 +159,21 @@ proptest! {
         prop_assert_eq!(event["processName"].as_str(), Some(shown.as_str()));
         prop_assert_eq!(event["args"][0]["value"].as_i64(), Some(i64::from(key)));
         prop_assert_eq!(event["returnValue"].as_i64(), Some(ret));
-        prop_assert_eq!(sample::offsets().absent().count(), 0);
+        prop_assert_eq!(offsets().absent().count(), 0);
     }
 }
 
 #[test]
 fn golden_aggregates() {
-    let attributed = Attributed {
-        payer: Payer::Process { pid: 41_237, started: Some(BootTime(80)) },
-        first: BootTime(5_000),
-        last: BootTime(6_000),
-        sample_keys: vec![42, -559_038_737],
-        comm: *b"ipcworker\0\0\0\0\0\0\0",
-        euid: Some(0),
-        cgroup_id: 9540,
-        ipc_ns: Some(4_026_533_172),
-    };
-    let counts = Counts([0, 2, 30, 0, 0, 1, 0, 0]);
     let line = |attributed: Option<Attributed>, name| {
         let place = who().place.cgroup;
         let known = attributed.is_some();
-        let aggregate = Aggregate { at: BootTime(7_000), counts, attributed };
+        let aggregate = sample::aggregate(attributed);
         let user = known.then_some(&b"root"[..]);
         let place = Some(&place).filter(|_| known);
         golden(name, &text(&Item::Aggregate { aggregate: &aggregate, place, user, nth: 3 }, &sensor(), 9));
     };
-    line(Some(attributed.clone()), "aggregate_process");
-    line(Some(Attributed { payer: Payer::Owner, ..attributed }), "aggregate_owner");
+    line(Some(attributed()), "aggregate_process");
+    line(Some(Attributed { payer: Payer::Owner, ..attributed() }), "aggregate_owner");
     line(None, "aggregate_nobody");
 }

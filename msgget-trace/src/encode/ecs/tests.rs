@@ -1,0 +1,1 @@
+//! Lines against the schema, and against hostile names.

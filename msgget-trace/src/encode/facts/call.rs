@@ -1,0 +1,183 @@
+//! What was asked and what came of it: a call or a control goes in, its facts come out.
+
+use std::fmt::{self, Display, Write as _};
+
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use crate::{
+    detect::{Finding, Value},
+    encode::{
+        Sensor,
+        show::{Key, Octal, Shown},
+    },
+    event::{BootTime, Call, Control, Door, MsgFlags, Queue, Source},
+};
+
+/// Of a `msgget`.
+#[derive(Serialize)]
+pub(super) struct CallFacts {
+    key: i32,
+    key_hex: Shown<Key>,
+    msgflg: i32,
+    flags: MsgFlags,
+    mode: Shown<Octal>,
+    #[serde(flatten)]
+    ending: Ending,
+}
+
+/// Of a `msgctl`.
+#[derive(Serialize)]
+pub(super) struct ControlFacts {
+    queue_id: i32,
+    command: &'static str,
+    /// The command as the caller wrote it.
+    cmd: i32,
+    /// True, or absent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    namespace_teardown: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_hex: Option<Shown<Key>>,
+    #[serde(flatten)]
+    ending: Ending,
+}
+
+/// How a call of either kind came in and ended.
+#[derive(Serialize)]
+struct Ending {
+    return_value: i64,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome_source: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    linearised_ns: Option<Shown<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<QueueFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    door: Option<DoorFacts>,
+}
+
+#[derive(Serialize)]
+struct QueueFacts {
+    owner_user_id: u32,
+    owner_group_id: u32,
+    creator_user_id: u32,
+    creator_group_id: u32,
+    mode: Shown<Octal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_ns: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct DoorFacts {
+    abi: &'static str,
+    entry: &'static str,
+    syscall_number: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipc_call: Option<u32>,
+}
+
+impl CallFacts {
+    pub(super) fn new(call: &Call, sensor: &Sensor) -> Self {
+        let Call { key, flags, .. } = *call;
+        Self {
+            key,
+            key_hex: Shown(Key(key)),
+            msgflg: flags.0,
+            flags,
+            mode: Shown(Octal(flags.mode())),
+            ending: Ending {
+                return_value: call.result,
+                outcome: call.outcome.name(),
+                outcome_source: call.source.map(Source::name),
+                duration_ns: call.entered.map(|entered| call.left.since(entered)),
+                linearised_ns: wall(call.linearised, sensor),
+                queue: call.queue.map(QueueFacts::new),
+                door: Some(DoorFacts::new(call.door)),
+            },
+        }
+    }
+}
+
+impl ControlFacts {
+    pub(super) fn new(control: &Control, sensor: &Sensor) -> Self {
+        Self {
+            queue_id: control.msqid,
+            command: control.command.name(),
+            cmd: control.cmd,
+            namespace_teardown: control.teardown(),
+            key: control.key,
+            key_hex: control.key.map(|key| Shown(Key(key))),
+            ending: Ending {
+                return_value: control.result,
+                outcome: control.outcome.name(),
+                outcome_source: control.source.map(Source::name),
+                duration_ns: control.entered.map(|entered| control.left.since(entered)),
+                linearised_ns: wall(control.linearised, sensor),
+                queue: control.queue.map(QueueFacts::new),
+                door: control.door.map(DoorFacts::new),
+            },
+        }
+    }
+}
+
+fn wall(moment: Option<BootTime>, sensor: &Sensor) -> Option<Shown<u64>> {
+    moment.map(|moment| Shown(sensor.clock.wall(moment)))
+}
+
+impl QueueFacts {
+    fn new(queue: Queue) -> Self {
+        let Queue { uid, gid, cuid, cgid, mode, age } = queue;
+        Self {
+            owner_user_id: uid,
+            owner_group_id: gid,
+            creator_user_id: cuid,
+            creator_group_id: cgid,
+            mode: Shown(Octal(mode)),
+            age_ns: age,
+        }
+    }
+}
+
+impl DoorFacts {
+    fn new(door: Door) -> Self {
+        let Door { abi, entry, number, ipc_call } = door;
+        Self { abi: abi.name(), entry: entry.name(), syscall_number: number, ipc_call }
+    }
+}
+
+/// What a rule found: an object of its values.
+#[derive(Clone, Copy)]
+pub(in crate::encode) struct Values<'a>(pub(in crate::encode) &'a Finding);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.values.len()))?;
+        for (name, value) in &self.0.values {
+            map.serialize_key(&Shown(Snake(name)))?;
+            match value {
+                Value::Int32(number) => map.serialize_value(number)?,
+                Value::Uint64(number) => map.serialize_value(number)?,
+                Value::Call(id) => map.serialize_value(&Shown(id))?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// A name in camelCase, shown in snake_case.
+struct Snake(&'static str);
+
+impl Display for Snake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| {
+            if letter.is_ascii_uppercase() {
+                f.write_char('_')?;
+            }
+            f.write_char(letter.to_ascii_lowercase())
+        })
+    }
+}

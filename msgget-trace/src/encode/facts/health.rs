@@ -1,0 +1,90 @@
+//! News of the sensor itself goes in, what it says comes out.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    encode::{
+        Sensor,
+        show::{Numbers, Shown},
+    },
+    event::News,
+};
+
+#[derive(Serialize)]
+pub(super) struct HealthFacts<'a> {
+    coverage_gap: &'static str,
+    #[serde(flatten)]
+    news: NewsFacts<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum NewsFacts<'a> {
+    Start {
+        int80_proved: bool,
+        passed_over: Vec<PassedOver<'a>>,
+        absent: &'a [&'static str],
+        config_digest: Shown<Uuid>,
+        pinned: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inherited_since_ns: Option<Shown<u64>>,
+    },
+    ConfigChange {
+        former_config_digest: Shown<Uuid>,
+        config_digest: Shown<Uuid>,
+    },
+    Loss {
+        reason: &'static str,
+        count: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cpu: Option<u32>,
+        since_ns: Shown<u64>,
+    },
+    Degraded {
+        reason: &'static str,
+        detail: &'a str,
+    },
+    Balance {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+        balance: Numbers<'a>,
+    },
+    Recovered {},
+}
+
+#[derive(Serialize)]
+struct PassedOver<'a> {
+    hook: &'static str,
+    reason: &'a str,
+}
+
+impl<'a> HealthFacts<'a> {
+    pub(super) fn new(news: &'a News, sensor: &Sensor) -> Self {
+        let wall = |moment| Shown(sensor.clock.wall(moment));
+        let news = match news {
+            News::Start { passed, int80_proved, absent, config, pinned, inherited } => NewsFacts::Start {
+                int80_proved: *int80_proved,
+                passed_over: passed
+                    .iter()
+                    .map(|passed| PassedOver { hook: passed.rung.name(), reason: &passed.reason })
+                    .collect(),
+                absent,
+                config_digest: Shown(*config),
+                pinned: *pinned,
+                inherited_since_ns: inherited.map(wall),
+            },
+            News::ConfigChange { from, to } => {
+                NewsFacts::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
+            }
+            News::Loss { reason, count, cpu, since } => {
+                NewsFacts::Loss { reason: reason.name(), count: *count, cpu: *cpu, since_ns: wall(*since) }
+            }
+            News::Degraded { reason, detail } => NewsFacts::Degraded { reason, detail },
+            News::Heartbeat { balance } => NewsFacts::Balance { reason: None, balance: Numbers(balance) },
+            News::Stop { reason, balance } => NewsFacts::Balance { reason: Some(reason), balance: Numbers(balance) },
+            News::Recovered => NewsFacts::Recovered {},
+        };
+        Self { coverage_gap: sensor.rung.gap(), news }
+    }
+}

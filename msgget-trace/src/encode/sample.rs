@@ -1,0 +1,186 @@
+//! For tests: nothing goes in; a sensor, somebody behind a call, and an item of every kind come out.
+
+use std::{fs, sync::Arc};
+
+use msgget_trace_ebpf::{Call as Record, EVICTED, FACT_REMOVED, FACT_TORN_DOWN, NOT_EXECUTED, Owner};
+use uuid::Uuid;
+
+use super::{Format, Item, Sensor};
+use crate::{
+    detect::{Engine, Verdict},
+    enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
+    event::{
+        Aggregate, Attributed, BootTime, Call, Control, Counts, Health, Image, LossReason, News, Passed, Payer, Rung,
+        sample::{self, call, call_of, control_of, control_record, record},
+    },
+};
+
+/// Clocks that differ by a known distance, on a known host.
+pub(crate) fn sensor() -> Sensor {
+    let host = Host {
+        id: Some("0123456789abcdef0123456789abcdef".into()),
+        boot_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
+        name: Some("db01".into()),
+        kernel: Some("6.1.0-28-amd64".into()),
+    };
+    Sensor { run: Uuid::from_u128(1), host, clock: Clock::fixed(1_785_589_000_000_000_000), rung: Rung::TpBtf }
+}
+
+/// In a container of a pod, as a user with a name.
+pub(crate) fn who() -> Who<'static> {
+    let path = b"/kubepods.slice/kubepods-pod01234567_89ab_cdef_0123_456789abcdef.slice/cri-containerd-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope";
+    who_in(path)
+}
+
+/// The same in the cgroup `path`.
+pub(crate) fn who_in(path: &[u8]) -> Who<'static> {
+    let container = Container::from_path(path).map(Arc::new);
+    let place = Place { cgroup: Ok(CgroupPath { bytes: path[..].into(), whole: true }), container };
+    Who { place, user: Some(b"alice"), effective_user: Some(b"root"), group: None, effective_group: None }
+}
+
+/// A call whose program, and its parent's, are known.
+pub(crate) fn named() -> Call {
+    let mut named = call_of(4800, &record());
+    named.caller.image = Some(Arc::new(sample::image()));
+    let shell = Image { path: Some(b"/bin/\"sh\"\xff\n".to_vec()), ..sample::image() };
+    named.caller.parent_image = Some(Arc::new(shell));
+    named
+}
+
+/// A check, and the creation that rests on it.
+pub(crate) fn check_then_create() -> Verdict {
+    let mut engine = Engine::new();
+    engine.observe(&call(4096, 0, 42, 0, -2));
+    engine.observe(&call(4272, 10_000, 42, 0o1600, 0))
+}
+
+/// What the kernel says of a queue that was removed, and of one that ended with its namespace.
+pub(crate) fn removals() -> [Record; 2] {
+    let raw = Record { pairing: EVICTED, enter_ns: 0, fact_ns: record().exit_ns, ..control_record(0, 0) };
+    let owner = Owner { uid: 1000, gid: 1001, cuid: 1000, cgid: 1001 };
+    let raw = Record { fact: FACT_REMOVED, owner, queue_mode: 0o640, queue_key: 42, ..raw };
+    [raw, Record { fact: FACT_TORN_DOWN, number: 0, ..raw }]
+}
+
+/// Counted calls of one process.
+pub(crate) fn attributed() -> Attributed {
+    Attributed {
+        payer: Payer::Process { pid: 41_237, started: Some(BootTime(80)) },
+        first: BootTime(5_000),
+        last: BootTime(6_000),
+        sample_keys: vec![42, -559_038_737],
+        comm: *b"ipcworker\0\0\0\0\0\0\0",
+        euid: Some(0),
+        cgroup_id: 9540,
+        ipc_ns: Some(4_026_533_172),
+    }
+}
+
+/// Counted calls, and whose they are.
+pub(crate) fn aggregate(attributed: Option<Attributed>) -> Aggregate {
+    Aggregate { at: BootTime(7_000), counts: Counts([0, 2, 30, 0, 0, 1, 0, 0]), attributed }
+}
+
+/// All that can happen to a sensor.
+pub(crate) fn news() -> Vec<News> {
+    let balance = || vec![("seen", 12), ("submitted", 11), ("lost", 1)];
+    let passed = vec![Passed { rung: Rung::Fexit, reason: "the preemption model is \"full\"".into() }];
+    vec![
+        News::Start {
+            passed,
+            int80_proved: true,
+            absent: vec!["task_struct.sessionid"],
+            config: Uuid::from_u128(9),
+            pinned: true,
+            inherited: Some(BootTime(1)),
+        },
+        News::Heartbeat { balance: balance() },
+        News::ConfigChange { from: Uuid::from_u128(8), to: Uuid::from_u128(9) },
+        News::Loss { reason: LossReason::RingFull, count: 3, cpu: Some(1), since: BootTime(2) },
+        News::Loss { reason: LossReason::Rejected, count: 1, cpu: None, since: BootTime(2) },
+        News::Degraded { reason: "canary_lost", detail: "a canary\ndid not come back".into() },
+        News::Recovered,
+        News::Stop { reason: "SIGTERM", balance: balance() },
+    ]
+}
+
+/// Tells an item of every kind and of every outcome, each with a name of its own.
+pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
+    let sensor = sensor();
+    let fexit = Sensor { rung: Rung::Fexit, ..self::sensor() };
+    let who = &who();
+    let unpaired = |ret| call_of(4624, &Record { pairing: EVICTED, enter_ns: 0, ret, ..record() });
+    let answered = |ret| call_of(4624, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret, ..record() });
+    let calls: [(&str, Call); 9] = [
+        ("failed", call_of(4096, &record())),
+        ("denied", call(4096, 0, 42, 0, -13)),
+        ("created", call(4272, 0, 0, 0o600, 32_769)),
+        ("opened", call(4272, 0, 42, 0, 5)),
+        ("ambiguous", call(4448, 0, -559_038_737, 0o1666, 0)),
+        ("unpaired", unpaired(5)),
+        ("not_executed", answered(68)),
+        ("refused", answered(-1)),
+        ("named", named()),
+    ];
+    for (name, call) in &calls {
+        tell(name, &Item::Call { call, who, tags: Engine::new().observe(call).tags }, &sensor);
+    }
+    let [removed, torn_down] = removals();
+    let unseen = Record { pairing: EVICTED, enter_ns: 0, ..control_record(0, 0) };
+    let answered = Record { pairing: NOT_EXECUTED, enter_ns: 0, ..control_record(0, 0) };
+    let controls: [(&str, Control, &Sensor); 6] = [
+        ("changed", control_of(4976, &control_record(1, 0)), &sensor),
+        ("not_removed", control_of(4976, &control_record(0, -1)), &sensor),
+        ("control_unpaired", control_of(4976, &unseen), &sensor),
+        ("control_not_executed", control_of(4976, &answered), &sensor),
+        ("removed", control_of(4976, &removed), &fexit),
+        ("torn_down", control_of(4976, &torn_down), &fexit),
+    ];
+    for (name, control, sensor) in &controls {
+        tell(name, &Item::Control { control, who, tags: Engine::new().observe_control(control) }, sensor);
+    }
+    let verdict = check_then_create();
+    tell("check_then_create", &Item::Finding { finding: &verdict.findings[0], who, tags: verdict.tags }, &sensor);
+    for (nth, news) in (0..).zip(news()) {
+        let name = match &news {
+            News::Loss { reason, .. } => reason.name(),
+            news => news.name(),
+        };
+        tell(name, &Item::Health { health: &Health { at: BootTime(9_000), news: news.clone() }, nth }, &sensor);
+    }
+    let place = Some(&who.place.cgroup);
+    let process = attributed();
+    let owner = Attributed { payer: Payer::Owner, ..attributed() };
+    let nameless = Attributed { euid: None, ipc_ns: None, ..owner.clone() };
+    for (name, attributed, user) in [
+        ("aggregate_process", process, Some(&b"root"[..])),
+        ("aggregate_owner", owner, Some(b"root")),
+        ("aggregate_nameless", nameless, None),
+    ] {
+        tell(name, &Item::Aggregate { aggregate: &aggregate(Some(attributed)), place, user, nth: 3 }, &sensor);
+    }
+    tell(
+        "aggregate_nobody",
+        &Item::Aggregate { aggregate: &aggregate(None), place: None, user: None, nth: 3 },
+        &sensor,
+    );
+}
+
+/// The line of `item`, one and whole.
+pub(crate) fn line(format: Format, item: &Item<'_>, sensor: &Sensor, sequence: u64) -> String {
+    let mut out = Vec::new();
+    format.line(item, sensor, sequence, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(text.find('\n'), Some(text.len() - 1), "{text}");
+    text
+}
+
+/// The documented lines; `UPDATE_GOLDEN=1 cargo test` writes them anew, for the diff to be read.
+pub(crate) fn golden(name: &str, line: &str) {
+    let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, line).unwrap();
+    }
+    assert_eq!(line, fs::read_to_string(&path).unwrap(), "{path}");
+}
