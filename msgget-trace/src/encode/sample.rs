@@ -3,9 +3,10 @@
 use std::{fs, sync::Arc};
 
 use msgget_trace_ebpf::{Call as Record, EVICTED, FACT_REMOVED, FACT_TORN_DOWN, NOT_EXECUTED, Owner};
+use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{Format, Item, Sensor};
+use super::{Escaped, Format, Item, Sensor};
 use crate::{
     detect::{Engine, Verdict},
     enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
@@ -105,11 +106,57 @@ pub(crate) fn news() -> Vec<News> {
     ]
 }
 
+/// Strings that somebody else chose, in every place where one may stand.
+#[derive(Debug)]
+pub(crate) struct Hostile {
+    pub(crate) comm: [u8; 15],
+    pub(crate) path: Vec<u8>,
+    pub(crate) arguments: Vec<Vec<u8>>,
+    pub(crate) cgroup: Vec<u8>,
+    pub(crate) user: Vec<u8>,
+}
+
+impl Hostile {
+    /// Any of them; names hold no NUL, and so they are chosen with a bias to what other formats take for a mark.
+    pub(crate) fn any() -> impl Strategy<Value = Self> {
+        let byte = || prop_oneof![1u8..=255, prop::sample::select(&b"\"\\\n\r\x1b{}[],:'/=\xff"[..])];
+        let bytes = move |len| prop::collection::vec(byte(), 1..len);
+        // What an LXC container may be called is what it is told as.
+        let cgroup = prop_oneof![
+            bytes(80),
+            "[-a-zA-Z0-9_.:\\\\@]{1,64}".prop_map(|name| ["/lxc.payload.", &*name].concat().into())
+        ];
+        (prop::array::uniform15(byte()), bytes(80), prop::collection::vec(bytes(20), 1..5), cgroup, bytes(20))
+            .prop_map(|(comm, path, arguments, cgroup, user)| Self { comm, path, arguments, cgroup, user })
+    }
+
+    /// A call that all of them are about.
+    pub(crate) fn call(&self) -> Call {
+        let mut raw = Record { ..record() };
+        raw.comm[..15].copy_from_slice(&self.comm);
+        let mut call = call_of(0, &raw);
+        let memory = self.arguments.iter().flat_map(|argument| [argument, &b"\0"[..]].concat()).collect();
+        let image = Image { path: Some(self.path.clone()), arguments: Some(memory), ..sample::image() };
+        call.caller.image = Some(Arc::new(image));
+        call
+    }
+
+    /// Who made it.
+    pub(crate) fn who(&self) -> Who<'_> {
+        Who { user: Some(&self.user), ..who_in(&self.cgroup) }
+    }
+}
+
+/// As it stands in a line.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    Escaped(bytes).to_string()
+}
+
 /// Tells an item of every kind and of every outcome, each with a name of its own.
 pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
     let sensor = sensor();
     let fexit = Sensor { rung: Rung::Fexit, ..self::sensor() };
-    let who = &who();
+    let who = &Who { group: Some(b"staff"), effective_group: Some(b"wheel"), ..who() };
     let unpaired = |ret| call_of(4624, &Record { pairing: EVICTED, enter_ns: 0, ret, ..record() });
     let answered = |ret| call_of(4624, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret, ..record() });
     let calls: [(&str, Call); 9] = [
