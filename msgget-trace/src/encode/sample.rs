@@ -163,7 +163,7 @@ pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
         ("failed", call_of(4096, &record())),
         ("denied", call(4096, 0, 42, 0, -13)),
         ("created", call(4272, 0, 0, 0o600, 32_769)),
-        ("opened", call(4272, 0, 42, 0, 5)),
+        ("opened", call_of(4272, &Record { ret: 5, sessionid: 4, ..record() })),
         ("ambiguous", call(4448, 0, -559_038_737, 0o1666, 0)),
         ("unpaired", unpaired(5)),
         ("not_executed", answered(68)),
@@ -212,6 +212,9 @@ pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
         &Item::Aggregate { aggregate: &aggregate(None), place: None, user: None, nth: 3 },
         &sensor,
     );
+    let nameless = Sensor { host: Host::default(), ..self::sensor() };
+    let health = &Health { at: BootTime(9_000), news: News::Heartbeat { balance: Vec::new() } };
+    tell("nameless_host", &Item::Health { health, nth: 0 }, &nameless);
 }
 
 /// The line of `item`, one and whole.

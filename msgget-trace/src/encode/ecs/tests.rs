@@ -120,6 +120,7 @@ fn every_kind_is_what_the_schema_calls_it() {
         ("aggregate_owner", json!(["event", "info", null, "msgget", null, 1])),
         ("aggregate_nameless", json!(["event", "info", null, "msgget", null, 1])),
         ("aggregate_nobody", json!(["event", "info", null, "msgget", null, 1])),
+        ("nameless_host", json!(["metric", null, null, "heartbeat", null, 1])),
     ];
     let rows = rows.map(|(name, row)| (name.to_owned(), row.as_array().unwrap().clone()));
     assert_eq!(tabulate(&fields), rows);

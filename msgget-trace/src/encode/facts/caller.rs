@@ -141,7 +141,7 @@ impl<'a> ContainerFacts<'a> {
     fn new(container: &'a Container) -> Option<Self> {
         let Container { pod_uid, outermost_id, .. } = container;
         let known = pod_uid.is_some() || outermost_id.is_some();
-        known.then(|| Self { pod_uid: pod_uid.as_deref(), outermost_id: outermost_id.as_deref() })
+        known.then_some(Self { pod_uid: pod_uid.as_deref(), outermost_id: outermost_id.as_deref() })
     }
 }
 
