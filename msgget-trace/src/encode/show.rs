@@ -3,7 +3,7 @@
 
 use std::{
     borrow::Cow,
-    fmt::{self, Display},
+    fmt::{self, Display, Write as _},
 };
 
 use jiff::Timestamp;
@@ -19,9 +19,39 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Shown<T>(pub(super) T);
 
+/// Most values are short. They are put together on the stack first, so that the format around them looks for what it has to
+/// escape once and not in every piece.
 impl<T: Display> Serialize for Shown<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        let mut short = Short { bytes: [0; SHORT], len: 0 };
+        match write!(short, "{}", self.0).ok().and_then(|()| short.text()) {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.collect_str(&self.0),
+        }
+    }
+}
+
+/// Bytes of the longest value that is short: a sentence about a call.
+const SHORT: usize = 128;
+
+/// Text up to a length; more is an error.
+struct Short {
+    bytes: [u8; SHORT],
+    len: usize,
+}
+
+impl Short {
+    fn text(&self) -> Option<&str> {
+        str::from_utf8(self.bytes.get(..self.len)?).ok()
+    }
+}
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
     }
 }
 
@@ -170,6 +200,15 @@ mod tests {
         assert_eq!(Rfc3339(951_782_400_000_000_000).to_string(), "2000-02-29T00:00:00.000000000Z");
         assert_eq!(Rfc3339(0).to_string(), "1970-01-01T00:00:00.000000000Z");
         assert_eq!(Rfc3339(u64::MAX).to_string(), "2554-07-21T23:34:33.709551615Z");
+    }
+
+    #[test]
+    fn long_values_are_shown_as_short_ones_are() {
+        for len in [0, 1, SHORT - 1, SHORT, SHORT + 1, 1000] {
+            let text = "\u{e9}\"".repeat(len);
+            let shown = serde_json::to_string(&Shown(&text)).unwrap();
+            assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        }
     }
 
     #[test]
