@@ -42,7 +42,7 @@ pub struct Sensor {
 pub enum Format {
     /// Tracee's event and our own facts, one object a line.
     Json,
-    /// Elastic Common Schema 9.4.0, our own facts under `msgget_trace`; one object a line.
+    /// Elastic Common Schema 9.4.0, our own facts under `msgget`; one object a line.
     Ecs,
     /// Open Cybersecurity Schema Framework 1.8.0, our own facts under `unmapped`; one object a line.
     Ocsf,
@@ -50,7 +50,7 @@ pub enum Format {
 
 impl Format {
     /// All of them, by their names.
-    const NAMES: [(&str, Self); 1] = [("json", Self::Json)];
+    const NAMES: [(&str, Self); 3] = [("json", Self::Json), ("ecs", Self::Ecs), ("ocsf", Self::Ocsf)];
 
     /// The format of this name.
     #[must_use]

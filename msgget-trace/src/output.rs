@@ -154,6 +154,12 @@ impl Outputs {
         self.0.iter().map(Output::state).collect()
     }
 
+    /// Those whose spool is not empty.
+    pub fn left(&self) -> impl Iterator<Item = OutputState> {
+        let spooled = self.0.iter().filter(|output| matches!(output.lane, Lane::Spooled(_)));
+        spooled.map(Output::state).filter(|state| state.waiting > 0)
+    }
+
     /// Outputs that have been of no use for longer than they should, and why.
     #[must_use]
     pub fn troubles(&self, now: Instant) -> Vec<(String, String)> {

@@ -84,13 +84,9 @@ impl Daemon {
         while !self.outputs.delivered() && time::Instant::now() < end {
             time::sleep(Duration::from_millis(5)).await;
         }
-        for OutputState { name, waiting, trouble, .. } in self.outputs.states() {
-            if waiting > 0 {
-                let trouble = trouble.map_or_else(String::new, |trouble| format!(" ({trouble})"));
-                log::warn!(
-                    "{name}: {waiting} lines have not arrived{trouble}; they are in the spool, for the next run"
-                );
-            }
+        for OutputState { name, waiting, trouble, .. } in self.outputs.left() {
+            let trouble = trouble.map_or_else(String::new, |trouble| format!(" ({trouble})"));
+            log::warn!("{name}: {waiting} lines have not arrived{trouble}; they are in the spool, for the next run");
         }
     }
 

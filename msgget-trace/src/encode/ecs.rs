@@ -1,5 +1,5 @@
 //! The `ecs` format: any item goes in, one object a line comes out, in the fields of the Elastic Common Schema 9.4.0
-//! (elastic/ecs, generated/ecs/ecs_flat.yml), and our own facts under `msgget_trace`.
+//! (elastic/ecs, generated/ecs/ecs_flat.yml), and our own facts under `msgget`.
 //!
 //! What ECS does not define is not squeezed into it: `user` is the real user and `user.effective` who permissions were
 //! checked against, `process.user` is by definition the latter. A field that cannot be filled is left out, never guessed.
@@ -46,7 +46,7 @@ struct Document<'a> {
     subject: Subject<'a>,
     host: Host<'a>,
     agent: Agent<'a>,
-    msgget_trace: Facts<'a>,
+    msgget: Facts<'a>,
 }
 
 #[derive(Serialize)]
@@ -86,7 +86,7 @@ impl<'a> Document<'a> {
             subject: Subject::new(item, sensor),
             host: Host::new(item, sensor),
             agent: Agent::new(sensor),
-            msgget_trace: Facts::new(item, sensor),
+            msgget: Facts::new(item, sensor),
         }
     }
 }

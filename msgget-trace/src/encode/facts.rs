@@ -1,4 +1,4 @@
-//! What a standard has no field for: an item goes in, one object of our own comes out, the same under `msgget_trace` of
+//! What a standard has no field for: an item goes in, one object of our own comes out, the same under `msgget` of
 //! ECS and under `unmapped` of OCSF.
 //!
 //! Names are in snake_case, which is ECS's rule for fields of one's own. Moments and what the kernel counts in 64 bits are
@@ -27,11 +27,11 @@ pub(super) const SCHEMA_VERSION: &str = "1.0";
 /// The stream among ours that what is of this kind belongs to.
 pub(super) const fn dataset(kind: Kind) -> &'static str {
     match kind {
-        Kind::Call => "msgget_trace.call",
-        Kind::Control => "msgget_trace.control",
-        Kind::Finding => "msgget_trace.finding",
-        Kind::Health => "msgget_trace.health",
-        Kind::Aggregate => "msgget_trace.aggregate",
+        Kind::Call => "msgget.call",
+        Kind::Control => "msgget.control",
+        Kind::Finding => "msgget.finding",
+        Kind::Health => "msgget.health",
+        Kind::Aggregate => "msgget.aggregate",
     }
 }
 

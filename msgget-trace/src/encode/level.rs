@@ -35,7 +35,7 @@ impl Level {
                 News::Start { .. }
                 | News::Heartbeat { .. }
                 | News::ConfigChange { .. }
-                | News::Recovered
+                | News::Recovered { .. }
                 | News::Stop { .. } => Self::Informational,
             },
         }

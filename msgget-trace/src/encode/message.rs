@@ -90,9 +90,12 @@ fn about_news(news: &News, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         News::Start { .. } => f.write_str("tracing begins"),
         News::Heartbeat { .. } => f.write_str("tracing goes on"),
         News::ConfigChange { .. } => f.write_str("the options are not those of the former daemon"),
-        News::Loss { reason, count, .. } => write!(f, "calls were lost: {count}, {}", reason.name()),
+        News::Loss { reason, count, output: None, .. } => write!(f, "calls were lost: {count}, {}", reason.name()),
+        News::Loss { reason, count, output: Some(output), .. } => {
+            write!(f, "lines were lost at {output}: {count}, {}", reason.name())
+        }
         News::Degraded { reason, detail } => write!(f, "the sensor is degraded, {reason}: {detail}"),
-        News::Recovered => f.write_str("the sensor has recovered"),
+        News::Recovered { reason } => write!(f, "the sensor has recovered, {reason}"),
         News::Stop { reason, .. } => write!(f, "tracing ends: {reason}"),
     }
 }

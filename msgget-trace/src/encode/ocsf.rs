@@ -74,7 +74,7 @@ struct Several {
 
 #[derive(Serialize)]
 struct Unmapped<'a> {
-    msgget_trace: Facts<'a>,
+    msgget: Facts<'a>,
 }
 
 /// ns since 1970 in the unit of the schema's `timestamp_t`.
@@ -105,7 +105,7 @@ impl<'a> Event<'a> {
             app: matches!(item, Item::Health { .. }).then_some(Product::OURS),
             device: Device::new(sensor),
             metadata: Metadata::new(item, sensor, sequence),
-            unmapped: Unmapped { msgget_trace: Facts::new(item, sensor) },
+            unmapped: Unmapped { msgget: Facts::new(item, sensor) },
         }
     }
 }

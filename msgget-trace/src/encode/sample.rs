@@ -11,7 +11,8 @@ use crate::{
     detect::{Engine, Verdict},
     enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
     event::{
-        Aggregate, Attributed, BootTime, Call, Control, Counts, Health, Image, LossReason, News, Passed, Payer, Rung,
+        Aggregate, Attributed, BootTime, Call, Control, Counts, Health, Image, LossReason, News, OutputState, Passed,
+        Payer, Rung,
         sample::{self, call, call_of, control_of, control_record, record},
     },
 };
@@ -86,6 +87,28 @@ pub(crate) fn aggregate(attributed: Option<Attributed>) -> Aggregate {
 /// All that can happen to a sensor.
 pub(crate) fn news() -> Vec<News> {
     let balance = || vec![("seen", 12), ("submitted", 11), ("lost", 1)];
+    let outputs = || {
+        let ill = OutputState {
+            name: "tls://siem:6514".into(),
+            format: "ecs",
+            told: 9,
+            inherited: 2,
+            delivered: 5,
+            waiting: 3,
+            dropped: 1,
+            damaged: 1,
+            refused: 1,
+            trouble: Some("refused".into()),
+        };
+        let well = OutputState {
+            name: "standard output".into(),
+            format: "json",
+            told: 9,
+            delivered: 9,
+            ..OutputState::default()
+        };
+        vec![well, ill]
+    };
     let passed = vec![Passed { rung: Rung::Fexit, reason: "the preemption model is \"full\"".into() }];
     vec![
         News::Start {
@@ -96,13 +119,20 @@ pub(crate) fn news() -> Vec<News> {
             pinned: true,
             inherited: Some(BootTime(1)),
         },
-        News::Heartbeat { balance: balance() },
+        News::Heartbeat { balance: balance(), outputs: outputs() },
         News::ConfigChange { from: Uuid::from_u128(8), to: Uuid::from_u128(9) },
-        News::Loss { reason: LossReason::RingFull, count: 3, cpu: Some(1), since: BootTime(2) },
-        News::Loss { reason: LossReason::Rejected, count: 1, cpu: None, since: BootTime(2) },
+        News::Loss { reason: LossReason::RingFull, count: 3, cpu: Some(1), output: None, since: BootTime(2) },
+        News::Loss { reason: LossReason::Rejected, count: 1, cpu: None, output: None, since: BootTime(2) },
+        News::Loss {
+            reason: LossReason::SpoolFull,
+            count: 2,
+            cpu: None,
+            output: Some("tls://siem:6514".into()),
+            since: BootTime(2),
+        },
         News::Degraded { reason: "canary_lost", detail: "a canary\ndid not come back".into() },
-        News::Recovered,
-        News::Stop { reason: "SIGTERM", balance: balance() },
+        News::Recovered { reason: "canary_lost" },
+        News::Stop { reason: "SIGTERM", balance: balance(), outputs: outputs() },
     ]
 }
 
@@ -213,7 +243,7 @@ pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
         &sensor,
     );
     let nameless = Sensor { host: Host::default(), ..self::sensor() };
-    let health = &Health { at: BootTime(9_000), news: News::Heartbeat { balance: Vec::new() } };
+    let health = &Health { at: BootTime(9_000), news: News::Heartbeat { balance: Vec::new(), outputs: Vec::new() } };
     tell("nameless_host", &Item::Health { health, nth: 0 }, &nameless);
 }
 

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use super::Escaped;
 use crate::{
     detect::Tags,
-    event::{Counts, Device, Image, MsgFlags},
+    event::{Counts, Device, Image, MsgFlags, OutputState},
 };
 
 /// A value whose form is the string it is shown as.
@@ -184,6 +184,56 @@ pub(super) fn append(line: &impl Serialize, out: &mut Vec<u8>) {
             log::error!("a line could not be encoded, which is a defect: {error}");
         }
     }
+}
+
+/// How an output is; what is 0 is left out but for what tells that it works.
+#[derive(Serialize)]
+pub(super) struct OutputFacts<'a> {
+    name: &'a str,
+    format: &'static str,
+    told: u64,
+    delivered: u64,
+    waiting: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    inherited: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    dropped: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    damaged: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    refused: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<&'a str>,
+}
+
+impl<'a> OutputFacts<'a> {
+    /// All of `states`.
+    pub(super) fn of(states: &'a [OutputState]) -> Vec<Self> {
+        states.iter().map(Self::new).collect()
+    }
+
+    fn new(state: &'a OutputState) -> Self {
+        let OutputState { name, format, told, inherited, delivered, waiting, dropped, damaged, refused, trouble } =
+            state;
+        Self {
+            name,
+            format,
+            told: *told,
+            delivered: *delivered,
+            waiting: *waiting,
+            inherited: *inherited,
+            dropped: *dropped,
+            damaged: *damaged,
+            refused: *refused,
+            trouble: trouble.as_deref(),
+        }
+    }
+}
+
+/// As serde asks it.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

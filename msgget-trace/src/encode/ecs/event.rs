@@ -118,7 +118,7 @@ impl<'a> Event<'a> {
             start,
             end,
             severity: Level::of(item).of_hundred(),
-            module: "msgget_trace",
+            module: "msgget",
             dataset: dataset(item.kind()),
             provider,
         }
@@ -132,7 +132,7 @@ impl<'a> Class<'a> {
             News::Loss { reason, .. } => ("state", Some(reason.name())),
             News::Degraded { detail, .. } => ("state", Some(&**detail)),
             News::Stop { reason, .. } => ("state", Some(*reason)),
-            News::Start { .. } | News::ConfigChange { .. } | News::Recovered => ("state", None),
+            News::Start { .. } | News::ConfigChange { .. } | News::Recovered { .. } => ("state", None),
         };
         let (category, r#type): (&[_], _) = match health.news {
             News::ConfigChange { .. } => (&["configuration"], Some("change")),

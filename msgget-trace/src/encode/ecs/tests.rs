@@ -58,7 +58,7 @@ fn every_line_keeps_to_the_schema_and_no_field_of_it_is_idle() {
         let line = parsed(item, sensor);
         assert_eq!(schema.violations(&line), Vec::<String>::new(), "{name}");
         used.extend(
-            schema::leaves(&line).into_iter().map(|(path, _)| path).filter(|path| !path.starts_with("msgget_trace.")),
+            schema::leaves(&line).into_iter().map(|(path, _)| path).filter(|path| !path.starts_with("msgget.")),
         );
     });
     assert_eq!(used.iter().map(String::as_str).collect::<Vec<_>>(), schema.names());
@@ -79,8 +79,8 @@ fn what_breaks_the_schema_is_found() {
         ("/@timestamp", json!("yesterday"), "@timestamp: \"yesterday\" is no date"),
         ("/event/kind", json!("signals"), "event.kind: \"signals\" is not allowed"),
         ("/event/type", json!(["start", "error"]), "event.type: \"error\" does not go with the category"),
-        ("/msgget_trace", json!({"keyHex": 1}), "msgget_trace.keyHex: not in snake_case"),
-        ("/msgget_trace", json!({"key": null}), "msgget_trace.key: null"),
+        ("/msgget", json!({"keyHex": 1}), "msgget.keyHex: not in snake_case"),
+        ("/msgget", json!({"key": null}), "msgget.key: null"),
     ] {
         let mut bad = good.clone();
         *bad.pointer_mut(pointer).unwrap() = value;
@@ -113,6 +113,7 @@ fn every_kind_is_what_the_schema_calls_it() {
         ("config_change", json!(["state", "change", null, "config_change", null, 1])),
         ("ring_full", json!(["state", null, null, "loss", null, 47])),
         ("rejected", json!(["state", null, null, "loss", null, 73])),
+        ("spool_full", json!(["state", null, null, "loss", null, 47])),
         ("degraded", json!(["state", null, null, "degraded", null, 73])),
         ("recovered", json!(["state", null, null, "recovered", null, 1])),
         ("stop", json!(["state", null, null, "stop", null, 1])),
@@ -142,7 +143,7 @@ fn what_this_kernel_lacks_is_left_out() {
     let process = json!({"pid": 41_237, "name": "ipcworker", "thread": {"id": 41_238}, "parent": {"pid": 40_980}});
     assert_eq!(line["process"], process);
     assert_eq!(line["host"], json!({"architecture": std::env::consts::ARCH, "os": {"type": "linux"}}));
-    let ours = &line["msgget_trace"];
+    let ours = &line["msgget"];
     assert_eq!((&ours["namespaces"], &ours["credentials"]), (&json!({}), &json!({})));
     assert_eq!(ours["cgroup"], json!({"id": "9540", "path_absent": "gone"}));
 }
@@ -166,7 +167,7 @@ proptest! {
         prop_assert_eq!(&line["process"]["args"], &json!(arguments));
         prop_assert_eq!(&line["process"]["command_line"], &arguments.join(" "));
         prop_assert_eq!(&line["user"]["name"], &shown(&hostile.user));
-        prop_assert_eq!(&line["msgget_trace"]["cgroup"]["path"], &shown(&hostile.cgroup));
+        prop_assert_eq!(&line["msgget"]["cgroup"]["path"], &shown(&hostile.cgroup));
         let container = who.place.container.map(|container| container.id.clone());
         prop_assert_eq!(line.pointer("/container/id").and_then(Value::as_str), container.as_deref());
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     encode::{
         Sensor,
-        show::{Numbers, Shown},
+        show::{Numbers, OutputFacts, Shown},
     },
     event::News,
 };
@@ -39,6 +39,8 @@ enum NewsFacts<'a> {
         count: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         cpu: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output: Option<&'a str>,
         since_ns: Shown<u64>,
     },
     Degraded {
@@ -49,8 +51,11 @@ enum NewsFacts<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
         balance: Numbers<'a>,
+        outputs: Vec<OutputFacts<'a>>,
     },
-    Recovered {},
+    Recovered {
+        reason: &'static str,
+    },
 }
 
 #[derive(Serialize)]
@@ -77,13 +82,23 @@ impl<'a> HealthFacts<'a> {
             News::ConfigChange { from, to } => {
                 NewsFacts::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
             }
-            News::Loss { reason, count, cpu, since } => {
-                NewsFacts::Loss { reason: reason.name(), count: *count, cpu: *cpu, since_ns: wall(*since) }
-            }
+            News::Loss { reason, count, cpu, output, since } => NewsFacts::Loss {
+                reason: reason.name(),
+                count: *count,
+                cpu: *cpu,
+                output: output.as_deref(),
+                since_ns: wall(*since),
+            },
             News::Degraded { reason, detail } => NewsFacts::Degraded { reason, detail },
-            News::Heartbeat { balance } => NewsFacts::Balance { reason: None, balance: Numbers(balance) },
-            News::Stop { reason, balance } => NewsFacts::Balance { reason: Some(reason), balance: Numbers(balance) },
-            News::Recovered => NewsFacts::Recovered {},
+            News::Heartbeat { balance, outputs } => {
+                NewsFacts::Balance { reason: None, balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
+            }
+            News::Stop { reason, balance, outputs } => NewsFacts::Balance {
+                reason: Some(reason),
+                balance: Numbers(balance),
+                outputs: OutputFacts::of(outputs),
+            },
+            News::Recovered { reason } => NewsFacts::Recovered { reason },
         };
         Self { coverage_gap: sensor.rung.gap(), news }
     }

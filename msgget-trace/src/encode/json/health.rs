@@ -7,9 +7,9 @@ use uuid::Uuid;
 use crate::{
     encode::{
         Sensor,
-        show::{Numbers, Shown},
+        show::{Numbers, OutputFacts, Shown},
     },
-    event::{Health, News, OutputState},
+    event::{Health, News},
 };
 
 impl Sensor {
@@ -36,10 +36,9 @@ impl Sensor {
             News::ConfigChange { from, to } => {
                 NewsFacts::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
             }
-            News::Heartbeat { balance, outputs } => NewsFacts::Heartbeat {
-                balance: Numbers(balance),
-                outputs: outputs.iter().map(OutputFacts::new).collect(),
-            },
+            News::Heartbeat { balance, outputs } => {
+                NewsFacts::Heartbeat { balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
+            }
             News::Loss { reason, count, cpu, output, since } => NewsFacts::Loss {
                 reason: reason.name(),
                 count: *count,
@@ -49,11 +48,9 @@ impl Sensor {
             },
             News::Degraded { reason, detail } => NewsFacts::Degraded { reason, detail },
             News::Recovered { reason } => NewsFacts::Recovered { reason },
-            News::Stop { reason, balance, outputs } => NewsFacts::Stop {
-                reason,
-                balance: Numbers(balance),
-                outputs: outputs.iter().map(OutputFacts::new).collect(),
-            },
+            News::Stop { reason, balance, outputs } => {
+                NewsFacts::Stop { reason, balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
+            }
         }
     }
 }
@@ -108,52 +105,6 @@ enum NewsFacts<'a> {
         balance: Numbers<'a>,
         outputs: Vec<OutputFacts<'a>>,
     },
-}
-
-/// How an output is; what is 0 is left out but for what tells that it works.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OutputFacts<'a> {
-    name: &'a str,
-    format: &'static str,
-    told: u64,
-    delivered: u64,
-    waiting: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    inherited: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    dropped: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    damaged: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    refused: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<&'a str>,
-}
-
-impl<'a> OutputFacts<'a> {
-    fn new(state: &'a OutputState) -> Self {
-        let OutputState { name, format, told, inherited, delivered, waiting, dropped, damaged, refused, trouble } =
-            state;
-        Self {
-            name,
-            format,
-            told: *told,
-            delivered: *delivered,
-            waiting: *waiting,
-            inherited: *inherited,
-            dropped: *dropped,
-            damaged: *damaged,
-            refused: *refused,
-            trouble: trouble.as_deref(),
-        }
-    }
-}
-
-/// As serde asks it.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 #[derive(Serialize)]

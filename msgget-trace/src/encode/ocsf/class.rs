@@ -108,7 +108,7 @@ const fn lifecycle(news: &News) -> Does {
         News::Heartbeat { .. } => Does::Other("Heartbeat"),
         News::Loss { .. } => Does::Other("Loss"),
         News::Degraded { .. } => Does::Other("Degraded"),
-        News::Recovered => Does::Other("Recovered"),
+        News::Recovered { .. } => Does::Other("Recovered"),
     }
 }
 

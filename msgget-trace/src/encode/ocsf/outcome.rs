@@ -82,7 +82,7 @@ impl<'a> Status<'a> {
 
     fn of_news(news: &'a News) -> Self {
         match news {
-            News::Start { .. } | News::Heartbeat { .. } | News::ConfigChange { .. } | News::Recovered => {
+            News::Start { .. } | News::Heartbeat { .. } | News::ConfigChange { .. } | News::Recovered { .. } => {
                 Self::new(SUCCESS, None, None)
             }
             News::Stop { reason, .. } => Self::new(SUCCESS, Some(Code::Word(reason)), None),

@@ -95,7 +95,7 @@ fn what_breaks_the_schema_is_found() {
         ("/actor", json!({})),
         ("/actor/process/user/name", json!(null)),
         ("/actor/process/container", json!({"pod_uuid": "x"})),
-        ("/unmapped/msgget_trace/key", json!(null)),
+        ("/unmapped/msgget/key", json!(null)),
         ("/metadata", json!({"version": "1.8.0"})),
         ("/metadata", json!({"version": "1.8.0", "product": {"name": "x"}, "key": 1})),
     ] {
@@ -135,6 +135,7 @@ fn every_kind_has_its_class_and_activity() {
         ("config_change", json!([600_208, "Update", 1, null, null, 1])),
         ("ring_full", json!([600_299, "Loss", 2, "ring_full", null, 3])),
         ("rejected", json!([600_299, "Loss", 2, "rejected", null, 4])),
+        ("spool_full", json!([600_299, "Loss", 2, "spool_full", null, 3])),
         ("degraded", json!([600_299, "Degraded", 2, "canary_lost", "a canary\ndid not come back", 4])),
         ("recovered", json!([600_299, "Recovered", 1, null, null, 1])),
         ("stop", json!([600_204, "Stop", 1, "SIGTERM", null, 1])),
@@ -170,7 +171,7 @@ fn a_static_pod_stands_among_our_own_facts() {
     let line = of_call(&sample::named(), &sample::who_in(path.as_bytes()));
     assert_eq!(Schema::new().violations(&line), Vec::<String>::new());
     assert_eq!(line["actor"]["process"]["container"].get("pod_uuid"), None);
-    assert_eq!(line["unmapped"]["msgget_trace"]["container"]["pod_uid"], uid);
+    assert_eq!(line["unmapped"]["msgget"]["container"]["pod_uid"], uid);
 }
 
 proptest! {
@@ -185,7 +186,7 @@ proptest! {
         prop_assert_eq!(&process["xattributes"]["arguments"], &json!(arguments));
         prop_assert_eq!(&process["cmd_line"], &arguments.join(" "));
         prop_assert_eq!(&line["actor"]["user"]["name"], &shown(&hostile.user));
-        prop_assert_eq!(&line["unmapped"]["msgget_trace"]["cgroup"]["path"], &shown(&hostile.cgroup));
+        prop_assert_eq!(&line["unmapped"]["msgget"]["cgroup"]["path"], &shown(&hostile.cgroup));
         let container = who.place.container.map(|container| container.id.clone());
         prop_assert_eq!(process.pointer("/container/uid").and_then(Value::as_str), container.as_deref());
     }

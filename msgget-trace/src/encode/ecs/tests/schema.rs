@@ -54,7 +54,7 @@ impl Schema {
     pub(super) fn violations(&self, line: &Value) -> Vec<String> {
         let mut found = Vec::new();
         for (path, value) in leaves(line) {
-            if let Some(ours) = path.strip_prefix("msgget_trace.") {
+            if let Some(ours) = path.strip_prefix("msgget.") {
                 if ours.contains(|letter: char| letter.is_uppercase() || letter == '-') {
                     found.push(format!("{path}: not in snake_case"));
                 }
