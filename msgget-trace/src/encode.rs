@@ -1,6 +1,7 @@
 //! Encode: what is to be told goes in, bytes of a line in one of the formats come out. Every rule of escaping lives here.
 
 mod capabilities;
+mod cef;
 mod ecs;
 mod entity;
 mod escape;
@@ -13,10 +14,14 @@ mod ocsf;
 #[cfg(test)]
 mod sample;
 mod show;
+mod table;
+#[cfg(test)]
+pub(crate) mod told;
 
 pub use entity::entity_id;
 pub use escape::Escaped;
 pub use item::{Id, Item, Kind};
+pub use table::Table;
 use uuid::Uuid;
 
 use crate::{
@@ -46,36 +51,52 @@ pub enum Format {
     Ecs,
     /// Open Cybersecurity Schema Framework 1.8.0, our own facts under `unmapped`; one object a line.
     Ocsf,
+    /// ArcSight's Common Event Format, of findings only.
+    Cef,
+    /// Columns, for people.
+    Table(Table),
 }
 
 impl Format {
-    /// All of them, by their names.
-    const NAMES: [(&str, Self); 3] = [("json", Self::Json), ("ecs", Self::Ecs), ("ocsf", Self::Ocsf)];
+    /// All of them, as they look where nothing is known of the reader.
+    const ALL: [Self; 5] =
+        [Self::Json, Self::Ecs, Self::Ocsf, Self::Cef, Self::Table(Table { width: None, colour: false })];
 
     /// The format of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+        Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
     /// Its name.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ecs => "ecs",
+            Self::Ocsf => "ocsf",
+            Self::Cef => "cef",
+            Self::Table(_) => "table",
+        }
     }
 
-    /// True if it has a form for things of this kind.
+    /// Whether it has lines for items of this `kind`.
     #[must_use]
-    pub const fn tells(self, _kind: Kind) -> bool {
-        true
+    pub fn tells(self, kind: Kind) -> bool {
+        match self {
+            Self::Cef => kind == Kind::Finding,
+            Self::Json | Self::Ecs | Self::Ocsf | Self::Table(_) => true,
+        }
     }
 
-    /// Appends the line of `item`, the output's `sequence`th, to `out`.
+    /// Appends the line of `item`, the output's `sequence`th, to `out`; nothing if it does not [tell](Self::tells) of such.
     pub fn line(self, item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Vec<u8>) {
         match self {
             Self::Json => json::line(item, sensor, sequence, out),
             Self::Ecs => ecs::line(item, sensor, sequence, out),
             Self::Ocsf => ocsf::line(item, sensor, sequence, out),
+            Self::Cef => cef::line(item, sensor, sequence, out),
+            Self::Table(table) => table.line(item, sensor, sequence, out),
         }
     }
 }

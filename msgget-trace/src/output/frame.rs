@@ -1,8 +1,6 @@
 //! What goes around a line on its way to a syslog receiver: an item and its line go in, a message of RFC 5424 comes out, ended by
 //! a newline as lines are.
 
-use std::fs;
-
 use crate::{
     detect,
     encode::{Item, Sensor},
@@ -14,14 +12,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Frame {
     facility: Facility,
-    hostname: Vec<u8>,
     line: Vec<u8>,
 }
 
 impl Frame {
-    pub(super) fn new(facility: Facility) -> Self {
-        let hostname = fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self { facility, hostname: hostname.trim_ascii().to_vec(), line: Vec::new() }
+    pub(super) const fn new(facility: Facility) -> Self {
+        Self { facility, line: Vec::new() }
     }
 
     /// Appends the message of `item` to `out`; `line` appends its line.
@@ -35,7 +31,8 @@ impl Frame {
         self.line.clear();
         line(&mut self.line);
         let (at, process) = (sensor.clock.wall(item.at()), std::process::id());
-        message::header(out, self.facility, severity(item), at, &self.hostname, process, item.name().as_bytes());
+        let host = sensor.host.name.as_deref().unwrap_or_default().as_bytes();
+        message::header(out, self.facility, severity(item), at, host, process, item.name().as_bytes());
         message::text(out, &self.line);
         out.push(b'\n');
     }
