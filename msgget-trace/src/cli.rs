@@ -13,6 +13,7 @@ Examples:
   msgget-trace run --output /var/log/msgget.ndjson
   msgget-trace status                            of the daemon that runs: hooks, balance
   msgget-trace exec -- ipcmk -Q                  one command and all its descendants
+  msgget-trace schema > msgget-trace-json-1.schema.json
   msgget-trace exec --output calls.ndjson -- fakeroot make
 
 Exit status of run: 0 stopped by a signal or a closed pipe, 1 internal error, 2 bad usage, 3 privileges missing,
@@ -65,6 +66,8 @@ pub enum Command {
         #[arg(required = true, last = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
+    /// Print the JSON Schema (draft 2020-12) that every line of the json format keeps to.
+    Schema,
     /// Detach and remove what a daemon that is gone has left pinned; say what is lost by it.
     Unpin {
         /// The folder that was given to `run --pin`.

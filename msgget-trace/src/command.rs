@@ -2,6 +2,7 @@
 
 mod exec;
 mod run;
+mod schema;
 mod status;
 mod unpin;
 
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> ExitCode {
             messages(config.kernel_log);
             exec::run(&config, &command).map_or_else(|failure| failed(&failure, failure.exec_status()), ExitCode::from)
         }
+        Command::Schema => done(schema::run()),
         Command::Unpin { pin } => {
             messages(KernelLog::Off);
             let pins = PinOptions { pin, no_pin: false }.pins();
@@ -59,6 +61,14 @@ fn failed(failure: &Failure, status: u8) -> ExitCode {
 /// A line for people. If nobody reads them any more, that is no reason to end (`eprintln!` would).
 fn say(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "msgget-trace: {message}");
+}
+
+/// Writes what was asked for to standard output. If nobody reads it any more, that is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Print(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Messages of the daemon and of its kernel program go to standard error, a line each.

@@ -21,6 +21,7 @@ pub(crate) mod told;
 pub use entity::entity_id;
 pub use escape::Escaped;
 pub use item::{Id, Item, Kind};
+pub use json::schema as json_schema;
 pub use table::Table;
 use uuid::Uuid;
 

@@ -101,6 +101,9 @@ pub enum Failure {
     /// No place for what has not arrived.
     #[error("{0} (--spool names the folder of all spools)")]
     Spool(#[from] SpoolError),
+    /// What was asked for cannot be printed.
+    #[error("cannot write to standard output: {0}")]
+    Print(io::Error),
     /// `status`: no answer.
     #[error(transparent)]
     Status(#[from] StatusError),
@@ -126,7 +129,7 @@ impl Failure {
             Self::NoBtf { .. } | Self::Btf(_) | Self::Layout { .. } => 5,
             Self::Kernel(_) | Self::Refused { .. } => 6,
             Self::Canary(_) => 7,
-            Self::Output { .. } | Self::Spool(_) => 8,
+            Self::Output { .. } | Self::Spool(_) | Self::Print(_) => 8,
             Self::Pins { .. } | Self::Pinned { .. } => 9,
         }
     }

@@ -1,14 +1,10 @@
 //! `status`: a socket goes in; what the daemon behind it says of itself comes out on standard output.
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-    time::Duration,
-};
+use std::{io, path::Path, time::Duration};
 
 use tokio::{net::UnixStream, time};
 
-use super::block_on;
+use super::{block_on, print};
 use crate::{
     failure::Failure,
     status::{LONGEST, Status, StatusError},
@@ -25,13 +21,7 @@ pub(super) fn run(path: &Path, json: bool) -> Result<(), Failure> {
         let late = StatusError::Late { path: path.to_owned(), seconds: PATIENCE.as_secs() };
         Ok(time::timeout(PATIENCE, ask(path)).await.unwrap_or(Err(late))?)
     })?;
-    let text = if json { status.line() } else { status.to_string() };
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Output { output: "standard output".to_owned(), error })
-        }
-        _ => Ok(()),
-    }
+    print(&if json { status.line() } else { status.to_string() })
 }
 
 async fn ask(path: &Path) -> Result<Status, StatusError> {

@@ -15,7 +15,8 @@ pub enum Tag {
 }
 
 impl Tag {
-    const ALL: [Self; 3] = [Self::User, Self::Toctou, Self::IpcPrivate];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::User, Self::Toctou, Self::IpcPrivate];
 
     /// The word.
     #[must_use]

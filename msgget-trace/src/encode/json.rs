@@ -9,10 +9,13 @@ mod control;
 mod envelope;
 mod health;
 mod program;
+mod schema;
 mod tracee;
 
 use common::Common;
 use program::Program;
+pub use schema::schema;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tracee::{Argument, ArgumentValue, DetectedFrom, Metadata, Tracee, What};
 
@@ -137,7 +140,7 @@ fn argument(name: &'static str, value: &Value) -> Argument<'static> {
     Argument { name, r#type, value }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Event<'a, F> {
     #[serde(flatten)]
     tracee: Tracee<'a>,
@@ -150,41 +153,67 @@ struct Event<'a, F> {
 }
 
 /// Ours, on the line of a call.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CallFacts {
+    /// What the kernel did.
+    #[schemars(schema_with = "schema::call_outcome")]
     outcome: &'static str,
+    /// How that is known.
+    #[schemars(schema_with = "schema::outcome_source")]
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome_source: Option<&'static str>,
+    /// Name of the errno, or its number; of what failed.
+    #[schemars(regex(pattern = r"^(E[A-Z0-9]+|[0-9]+)$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<Shown<Errno>>,
+    /// The key.
+    #[schemars(regex(pattern = r"^0x[0-9a-f]{8}$"))]
     key_hex: Shown<Key>,
+    /// Flags by name, and last the bits that have none, in hexadecimal.
     flags: MsgFlags,
+    /// Permission bits that a new queue would get.
+    #[schemars(regex(pattern = r"^[0-7]{4}$"))]
     mode: Shown<Octal>,
+    /// When it returned, ns since 1970.
     exit_timestamp: u64,
+    /// How long it took; absent where its entry was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ns: Option<u64>,
+    /// When the queue was made or found, under the namespace's lock; ns since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     linearised_timestamp: Option<u64>,
+    /// Whose the queue is.
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueueFacts>,
+    /// Calling convention.
+    #[schemars(schema_with = "schema::abi")]
     abi: &'static str,
+    /// By which instruction it came in.
+    #[schemars(schema_with = "schema::entry")]
     entry: &'static str,
+    /// Number of the system call in that convention.
     syscall_number: u32,
+    /// First argument of the multiplexer ipc(2), where it came by that.
     #[serde(skip_serializing_if = "Option::is_none")]
     ipc_call: Option<u32>,
+    /// The hooks in use.
+    #[schemars(schema_with = "schema::hook")]
     hook: &'static str,
 }
 
 /// Whose the queue is that a call created or opened.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Queue")]
 struct QueueFacts {
     owner_user_id: u32,
     owner_group_id: u32,
     creator_user_id: u32,
     creator_group_id: u32,
+    #[schemars(regex(pattern = r"^[0-7]{4}$"))]
     mode: Shown<Octal>,
+    /// For how long after the call this held for certain, or was looked up; absent where the kernel stated it.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_ns: Option<u64>,
 }
@@ -204,10 +233,13 @@ impl QueueFacts {
 }
 
 /// Ours, on the line of a finding.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FindingFacts {
+    /// Ids of the calls it rests on, oldest first.
     evidence: Vec<Shown<CallId>>,
+    /// Its kind in the words of CWE.
+    #[schemars(regex(pattern = r"^CWE-[0-9]+$"))]
     cwe: &'static str,
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::Escaped;
@@ -187,21 +188,31 @@ pub(super) fn append(line: &impl Serialize, out: &mut Vec<u8>) {
 }
 
 /// How an output is; what is 0 is left out but for what tells that it works.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct OutputFacts<'a> {
+    /// Where it leads.
     name: &'a str,
+    /// How its lines look.
     format: &'static str,
+    /// Lines made in this run.
     told: u64,
+    /// Lines that have arrived, as far as that can be known.
     delivered: u64,
+    /// Lines on their way.
     waiting: u64,
+    /// Lines found in its spool when this run began.
     #[serde(skip_serializing_if = "is_zero")]
     inherited: u64,
+    /// Lines the spool had no room for.
     #[serde(skip_serializing_if = "is_zero")]
     dropped: u64,
+    /// Lines that stood where the spool was damaged.
     #[serde(skip_serializing_if = "is_zero")]
     damaged: u64,
+    /// Lines the receiver will never take.
     #[serde(skip_serializing_if = "is_zero")]
     refused: u64,
+    /// Why it does not work now.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<&'a str>,
 }

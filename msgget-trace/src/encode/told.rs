@@ -74,6 +74,10 @@ pub(super) fn controls() -> Vec<(&'static str, Control)> {
     let raw = Record { fact: FACT_REMOVED, owner, queue_mode: 0o640, queue_key: 42, ..raw };
     vec![
         ("changed", control_of(4976, &control_record(1, 0))),
+        (
+            "removal_refused_before",
+            control_of(4976, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ..control_record(0, -1) }),
+        ),
         ("not_removed", control_of(4976, &control_record(0, -1))),
         ("removed", control_of(4976, &raw)),
         ("torn_down", control_of(4976, &Record { fact: FACT_TORN_DOWN, number: 0, ..raw })),

@@ -1,7 +1,9 @@
 //! Aggregates: calls that were counted instead of sent go in, one object a line comes out, in the same sequence as the calls.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::schema;
 use crate::{
     encode::{Escaped, Sensor, show::ByOutcome},
     enrich::cgroup,
@@ -55,31 +57,42 @@ impl Sensor {
 }
 
 /// An aggregate; of one that nobody explains, only the numbers.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Facts<'a> {
+    /// Whose budget the calls were past.
+    #[schemars(schema_with = "schema::payer")]
     attributed_to: &'static str,
+    /// How many calls.
     count: u64,
+    /// The outcomes there were, each with its number.
     by_outcome: ByOutcome,
     #[serde(flatten)]
     caller: Option<Caller<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Caller<'a> {
+pub(super) struct Caller<'a> {
+    /// Not before this moment did the first of them return, ns since 1970.
     first_timestamp: u64,
+    /// When the last of them returned, ns since 1970.
     last_timestamp: u64,
+    /// Different keys of calls in the last second or so of them.
     sample_keys: &'a [i32],
+    /// Of a process only.
     #[serde(skip_serializing_if = "Option::is_none")]
     host_process_id: Option<u32>,
+    /// Of a process only; ns since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     process_start_time: Option<u64>,
+    /// Command name of one of the callers.
     process_name: Escaped<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     effective_user_id: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     effective_user_name: Option<Escaped<'a>>,
+    /// Of one of the callers.
     #[serde(skip_serializing_if = "Option::is_none")]
     ipc_namespace: Option<u32>,
     cgroup_id: u64,
@@ -87,6 +100,7 @@ struct Caller<'a> {
     cgroup_path: Option<Escaped<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cgroup_path_cut: bool,
+    /// Why there is no path.
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup_path_absent: Option<&'static str>,
 }

@@ -1,8 +1,9 @@
 //! The part of a line that every call and finding has and Tracee does not know: the caller goes in, our fields come out.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Hex, SCHEMA_VERSION, Shown};
+use super::{Hex, SCHEMA_VERSION, Shown, schema};
 use crate::{
     detect::Tags,
     encode::{Escaped, Id, Sensor},
@@ -11,13 +12,19 @@ use crate::{
 };
 
 /// Ours, on every line.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Common<'a> {
+    /// The minor grows with every addition, the major with every other change.
+    #[schemars(schema_with = "schema::version")]
     schema_version: &'static str,
+    /// Identity: the same however often it is told, and in every format.
     id: Shown<Id>,
+    /// Place in this output, from 1: a gap is a lost line.
     sequence: u64,
+    /// What is dangerous about it.
     tags: Tags,
+    /// Name of the real user.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_name: Option<Escaped<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,38 +43,52 @@ pub(super) struct Common<'a> {
     saved_user_id: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filesystem_user_id: Option<u32>,
+    /// Audit login user; absent when nobody logged in.
     #[serde(skip_serializing_if = "Option::is_none")]
     login_user_id: Option<u32>,
+    /// Audit session.
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<u32>,
+    /// Effective capabilities, a bit each.
+    #[schemars(regex(pattern = r"^0x[0-9a-f]+$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     capabilities: Option<Shown<Hex>>,
+    /// 0 none, 1 strict, 2 filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     seccomp_mode: Option<u32>,
+    /// Whether a tracer is attached to the thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     traced: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_namespace: Option<u32>,
+    /// Keys and ids of queues mean nothing without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     ipc_namespace: Option<u32>,
+    /// In the cgroup v2 hierarchy.
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup_path: Option<Escaped<'a>>,
     /// Only the outer part of a path that is too long.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cgroup_path_cut: bool,
+    /// Why there is no path.
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup_path_absent: Option<&'static str>,
+    /// Who runs the container, as far as the path tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     container_runtime: Option<&'static str>,
     /// Of containers in a container, the one that whoever is inside cannot have made up.
     #[serde(skip_serializing_if = "Option::is_none")]
     outermost_container_id: Option<&'a str>,
+    /// ns since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     process_start_time: Option<u64>,
+    /// ns since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_start_time: Option<u64>,
+    /// machine-id(5).
     #[serde(skip_serializing_if = "Option::is_none")]
     host_id: Option<&'a str>,
+    /// random(4).
     #[serde(skip_serializing_if = "Option::is_none")]
     boot_id: Option<&'a str>,
 }

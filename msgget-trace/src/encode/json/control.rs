@@ -1,11 +1,12 @@
 //! The line of what became of a queue: a control goes in, one object comes out, shaped as Tracee's event `msgctl`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
     QueueFacts,
     common::Common,
-    event,
+    event, schema,
     tracee::{Argument, ArgumentValue, Tracee, What},
 };
 use crate::{
@@ -63,34 +64,56 @@ impl Sensor {
 }
 
 /// Ours, on the line of what became of a queue.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ControlFacts {
+pub(super) struct ControlFacts {
+    /// What the kernel did.
+    #[schemars(schema_with = "schema::control_outcome")]
     outcome: &'static str,
+    /// How that is known.
+    #[schemars(schema_with = "schema::outcome_source")]
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome_source: Option<&'static str>,
+    /// Name of the errno, or its number; of what failed.
+    #[schemars(regex(pattern = r"^(E[A-Z0-9]+|[0-9]+)$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<Shown<Errno>>,
+    /// What was asked for.
+    #[schemars(schema_with = "schema::command")]
     cmd_name: &'static str,
-    /// True, or absent.
+    /// Whether it ended with its IPC namespace, and nobody called. True, or absent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     namespace_teardown: bool,
+    /// Key of the queue that was removed.
+    #[schemars(regex(pattern = r"^0x[0-9a-f]{8}$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     key_hex: Option<Shown<Key>>,
+    /// When it returned, ns since 1970.
     exit_timestamp: u64,
+    /// How long it took; absent where its entry was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ns: Option<u64>,
+    /// When the queue was removed, under the namespace's lock; ns since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     linearised_timestamp: Option<u64>,
+    /// The queue as it was when it was removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueueFacts>,
+    /// Calling convention.
+    #[schemars(schema_with = "schema::abi")]
     #[serde(skip_serializing_if = "Option::is_none")]
     abi: Option<&'static str>,
+    /// By which instruction it came in.
+    #[schemars(schema_with = "schema::entry")]
     #[serde(skip_serializing_if = "Option::is_none")]
     entry: Option<&'static str>,
+    /// Number of the system call in that convention.
     #[serde(skip_serializing_if = "Option::is_none")]
     syscall_number: Option<u32>,
+    /// First argument of the multiplexer ipc(2), where it came by that.
     #[serde(skip_serializing_if = "Option::is_none")]
     ipc_call: Option<u32>,
+    /// The hooks in use.
+    #[schemars(schema_with = "schema::hook")]
     hook: &'static str,
 }

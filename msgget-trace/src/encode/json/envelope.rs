@@ -1,25 +1,35 @@
 //! What every record of the sensor's own has, news of itself and aggregates alike: the item and what only its kind says go in,
 //! the record comes out.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{SCHEMA_VERSION, Shown};
+use super::{SCHEMA_VERSION, Shown, schema};
 use crate::encode::{Id, Item, Sensor};
 
 /// A record around `facts`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Envelope<'a, F> {
+    /// When it was noticed, ns since 1970; of an aggregate, when the last of its calls returned.
     timestamp: u64,
     event_name: &'static str,
+    /// The minor grows with every addition, the major with every other change.
+    #[schemars(schema_with = "schema::version")]
     schema_version: &'static str,
+    /// Identity: the run, and how many records of its own it had told before.
     id: Shown<Id>,
+    /// Place in this output, from 1: a gap is a lost line.
     sequence: u64,
+    /// The hooks in use.
+    #[schemars(schema_with = "schema::hook")]
     hook: &'static str,
     #[serde(flatten)]
     facts: F,
+    /// machine-id(5).
     #[serde(skip_serializing_if = "Option::is_none")]
     host_id: Option<&'a str>,
+    /// random(4).
     #[serde(skip_serializing_if = "Option::is_none")]
     boot_id: Option<&'a str>,
 }

@@ -1,9 +1,11 @@
 //! Health records, which say how the sensor itself is: what happened to it goes in, one object a line comes out, in the
 //! same sequence as the calls.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::schema;
 use crate::{
     encode::{
         Sensor,
@@ -55,60 +57,93 @@ impl Sensor {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Facts<'a> {
+    /// What the hooks cannot see.
     coverage_gap: &'static str,
     #[serde(flatten)]
     news: NewsFacts<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 enum NewsFacts<'a> {
+    /// Tracing begins.
+    #[schemars(transform = schema::named("start"))]
     Start {
+        /// Of the sensor.
         version: &'static str,
+        /// Whether a call by int 0x80 proved to be seen.
         int80_proved: bool,
+        /// Better hooks that are not in use.
         passed_over: Vec<PassedOver<'a>>,
+        /// Members of kernel structures that this kernel lacks, and so does every line.
         absent: &'a [&'static str],
+        /// Of the programs and what they were told.
         config_digest: Shown<Uuid>,
+        /// Whether hooks and ring would outlive the daemon.
         pinned: bool,
+        /// When the daemon before had last brought anything to its end, ns since 1970.
         #[serde(skip_serializing_if = "Option::is_none")]
         inherited_since: Option<u64>,
     },
-    ConfigChange {
-        former_config_digest: Shown<Uuid>,
-        config_digest: Shown<Uuid>,
-    },
+    /// The options are not those of the daemon before.
+    #[schemars(transform = schema::named("config_change"))]
+    ConfigChange { former_config_digest: Shown<Uuid>, config_digest: Shown<Uuid> },
+    /// Tracing goes on.
+    #[schemars(transform = schema::named("heartbeat"))]
     Heartbeat {
         balance: Numbers<'a>,
+        /// How each output is.
         outputs: Vec<OutputFacts<'a>>,
     },
+    /// Calls, or lines of an output, went missing.
+    #[schemars(transform = schema::named("loss"))]
     Loss {
+        /// By which way.
+        #[schemars(schema_with = "schema::loss_reason")]
         reason: &'static str,
+        /// How many calls.
         count: u64,
+        /// On which CPU, where that is known.
         #[serde(skip_serializing_if = "Option::is_none")]
         cpu: Option<u32>,
+        /// At which output, if they are not missing from all.
         #[serde(skip_serializing_if = "Option::is_none")]
         output: Option<&'a str>,
+        /// After this moment, ns since 1970.
         since: u64,
     },
+    /// The sensor sees less from now on, or is not sure what it sees.
+    #[schemars(transform = schema::named("degraded"))]
     Degraded {
+        /// Why, in a word.
         reason: &'static str,
+        /// Why, in words.
         detail: &'a str,
     },
+    /// It is again as it was before.
+    #[schemars(transform = schema::named("recovered"))]
     Recovered {
+        /// Before what.
         reason: &'static str,
     },
+    /// Tracing ends.
+    #[schemars(transform = schema::named("stop"))]
     Stop {
+        /// Why.
         reason: &'static str,
         balance: Numbers<'a>,
+        /// How each output is left.
         outputs: Vec<OutputFacts<'a>>,
     },
 }
 
-#[derive(Serialize)]
+/// Better hooks that are not in use, and why.
+#[derive(JsonSchema, Serialize)]
 struct PassedOver<'a> {
+    #[schemars(schema_with = "schema::hook")]
     hook: &'static str,
     reason: &'a str,
 }

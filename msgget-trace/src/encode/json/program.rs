@@ -1,5 +1,6 @@
 //! The part of a line that says which program made the call: its image and its parent's go in, our fields come out.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -11,21 +12,26 @@ use crate::{
 };
 
 /// Ours, on every line; the path itself is Tracee's `executable`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Program<'a> {
+    /// Inode number.
     #[serde(skip_serializing_if = "Option::is_none")]
     executable_inode: Option<u64>,
+    /// Major and minor number.
+    #[schemars(regex(pattern = r"^[0-9]+:[0-9]+$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     executable_device: Option<Shown<Device>>,
-    /// True, or absent.
+    /// Whether the beginning of the path is missing. True, or absent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     executable_path_cut: bool,
+    /// The arguments; parts may be redacted.
     #[serde(skip_serializing_if = "Option::is_none")]
     command_line: Option<Arguments<'a>>,
-    /// True, or absent.
+    /// Whether the end is missing. True, or absent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     command_line_cut: bool,
+    /// Path of what the parent runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_executable: Option<Escaped<'a>>,
 }

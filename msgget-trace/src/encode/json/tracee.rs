@@ -2,6 +2,7 @@
 //!
 //! Names, order and types are those of Tracee v0.24.1, types/trace/trace.go, whose objects Go's encoding/json writes.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Shown;
@@ -33,50 +34,73 @@ pub(super) struct What {
 }
 
 /// `trace.Event`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Tracee<'a> {
+    /// When it was entered, or the closest known moment after; ns since 1970.
     timestamp: u64,
+    /// ns since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_start_time: Option<u64>,
+    /// CPU it returned on.
     processor_id: u32,
+    /// In its own pid namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     process_id: Option<u32>,
+    /// cgroup v2 id.
     cgroup_id: u64,
+    /// In its own pid namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_id: Option<u32>,
+    /// In its own pid namespace; 0: the parent lives in another pid namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_process_id: Option<u32>,
+    /// In the initial pid namespace.
     host_process_id: u32,
+    /// In the initial pid namespace.
     host_thread_id: u32,
     host_parent_process_id: u32,
+    /// Real user id.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mount_namespace: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid_namespace: Option<u32>,
+    /// Command name, which the process chose.
     process_name: Escaped<'a>,
     executable: Executable<'a>,
+    /// Node name in its UTS namespace, 15 bytes of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     host_name: Option<Escaped<'a>>,
+    /// Empty outside of containers.
     container_id: &'a str,
     container: ContainerFacts<'a>,
     kubernetes: Kubernetes<'a>,
+    /// Number of the event.
+    #[schemars(regex(pattern = r"^[0-9]+$"))]
     event_id: Shown<u32>,
     event_name: &'static str,
+    /// How many arguments there are.
     args_num: usize,
+    /// Queue id, 0 or a negative errno.
     return_value: i64,
+    /// The system call it is, or comes from; empty where nobody called.
     syscall: &'static str,
+    /// Null: no stacks are taken.
     stack_addresses: Option<u64>,
     context_flags: ContextFlags,
+    /// Tracee's hash of id and start time: the same thread for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_entity_id: Option<u32>,
+    /// Tracee's hash of id and start time: the same process for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     process_entity_id: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_entity_id: Option<u32>,
+    /// Arguments, named and typed.
     args: &'a [Argument<'a>],
+    /// The rule, of a finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata>,
 }
@@ -138,26 +162,28 @@ impl<'a> Tracee<'a> {
 }
 
 /// Empty where the path is not known, as in Tracee.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Executable<'a> {
     path: Escaped<'a>,
 }
 
 /// Go writes a structure whose fields are all left out as `{}`; name and image are not known here.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Container")]
 struct ContainerFacts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
 }
 
 /// What a cgroup path tells of a pod.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Kubernetes<'a> {
     #[serde(rename = "podUID", skip_serializing_if = "Option::is_none")]
     pod_uid: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// Tracee's flags of the circumstances.
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ContextFlags {
     container_started: bool,
@@ -165,14 +191,15 @@ struct ContextFlags {
 }
 
 /// `trace.Argument`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Argument<'a> {
     pub(super) name: &'static str,
     pub(super) r#type: &'static str,
     pub(super) value: ArgumentValue<'a>,
 }
 
-#[derive(Serialize)]
+/// By the type that is named beside it.
+#[derive(JsonSchema, Serialize)]
 #[serde(untagged)]
 pub(super) enum ArgumentValue<'a> {
     Int32(i32),
@@ -182,7 +209,7 @@ pub(super) enum ArgumentValue<'a> {
 }
 
 /// The event a finding was made from.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DetectedFrom<'a> {
     pub(super) id: u32,
@@ -192,7 +219,7 @@ pub(super) struct DetectedFrom<'a> {
 }
 
 /// `trace.Metadata`: its Go fields carry no names for JSON, hence the capitals.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Metadata {
     version: &'static str,
@@ -203,7 +230,7 @@ pub(super) struct Metadata {
 }
 
 /// What Tracee's findings have, null where it does not apply.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Properties {
     #[serde(rename = "Category")]
     category: Option<&'static str>,
