@@ -47,7 +47,7 @@ pub(super) fn line(item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Ve
     let mut extension = Extension(out);
     extension.set("msggetTraceSequence", Some(sequence));
     extension.finding(finding, who, sensor);
-    // Last, because it does not end in a blank, which some readers take off the end of a line.
+    // Last, for it does not end in a blank: some readers take blanks off the end of a line.
     extension.set("msg", Some(finding.rule.description));
     out.push(b'\n');
 }

@@ -106,3 +106,14 @@ pub struct Aggregate {
     /// Whose; `None`: nobody knows any more.
     pub attributed: Option<Attributed>,
 }
+
+impl Aggregate {
+    /// Whose budget they were past, in every output, where nobody knows it any more.
+    pub const NOBODY: &'static str = "nobody";
+
+    /// Whose budget they were past, in a word.
+    #[must_use]
+    pub fn payer(&self) -> &'static str {
+        self.attributed.as_ref().map_or(Self::NOBODY, |attributed| attributed.payer.name())
+    }
+}

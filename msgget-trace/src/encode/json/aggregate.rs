@@ -20,7 +20,7 @@ impl Sensor {
     ) -> Facts<'a> {
         let attributed = aggregate.attributed.as_ref();
         Facts {
-            attributed_to: attributed.map_or("nobody", |attributed| attributed.payer.name()),
+            attributed_to: aggregate.payer(),
             count: aggregate.counts.total(),
             by_outcome: ByOutcome(aggregate.counts),
             caller: attributed.map(|attributed| self.caller(attributed, place, user)),

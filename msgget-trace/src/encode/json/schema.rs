@@ -21,7 +21,7 @@ use crate::{
         Escaped,
         show::{Arguments, ByOutcome, Numbers, Shown},
     },
-    event::{Abi, Command, Entry, Errno, LossReason, MsgFlags, Outcome, Payer, Rung, Source},
+    event::{Abi, Aggregate, Command, Entry, Errno, LossReason, MsgFlags, Outcome, Payer, Rung, Source},
 };
 
 /// The JSON Schema of every line of the `json` format: one of the kinds in its `$defs`.
@@ -100,7 +100,7 @@ fn require(schema: &mut Schema, name: &str) {
 fn of_somebody(caller: Schema) -> impl FnMut(&mut Schema) {
     let required = caller.get("required").cloned().unwrap_or_else(|| json!([]));
     move |schema| {
-        schema.insert("if".to_owned(), json!({ "properties": { "attributedTo": { "const": NOBODY } } }));
+        schema.insert("if".to_owned(), json!({ "properties": { "attributedTo": { "const": Aggregate::NOBODY } } }));
         schema.insert("else".to_owned(), json!({ "required": required }));
     }
 }
@@ -131,9 +131,6 @@ fn absent_rather_than_null(schema: &mut Schema) {
         }
     }
 }
-
-/// Whose the calls are of which nobody knows it any more.
-const NOBODY: &str = "nobody";
 
 fn one_of(words: impl IntoIterator<Item = &'static str>) -> Schema {
     json_schema!({ "type": "string", "enum": words.into_iter().collect::<Vec<_>>() })
@@ -182,7 +179,7 @@ pub(super) fn loss_reason(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn payer(_: &mut SchemaGenerator) -> Schema {
-    one_of([Payer::Process { pid: 0, started: None }.name(), Payer::Owner.name(), NOBODY])
+    one_of([Payer::Process { pid: 0, started: None }.name(), Payer::Owner.name(), Aggregate::NOBODY])
 }
 
 /// Of this major version, and any minor.

@@ -138,8 +138,7 @@ fn of_aggregate(mut row: Row, aggregate: &Aggregate, user: Option<&[u8]>) -> Row
         row.cell(Column::User, User { id: attributed.euid, name: user });
         row.cell(Column::Comm, Visible(before_nul(&attributed.comm)));
     }
-    let payer = attributed.map_or("nobody", |attributed| attributed.payer.name());
-    let mut text = format!("{} calls past the budget of {payer}:", aggregate.counts.total());
+    let mut text = format!("{} calls past the budget of {}:", aggregate.counts.total(), aggregate.payer());
     for (outcome, count) in aggregate.counts.by_outcome() {
         add(&mut text, format_args!("{outcome}={count}"));
     }
