@@ -106,7 +106,7 @@ const DEFAULT_PINS: &str = "/sys/fs/bpf/msgget-trace";
 pub struct Options {
     /// Where lines go, instead of to standard output; may be given several times: [FORMAT=]WHERE[,OPTION=VALUE...].
     ///
-    /// FORMAT is json. WHERE is a file, which is appended to, `-` for standard output, or a syslog receiver:
+    /// FORMAT is json (Tracee's shape), ecs, ocsf, cef (findings only) or table (for people). WHERE is a file, which is appended to, `-` for standard output, or a syslog receiver:
     /// unix:/dev/log, udp://HOST[:PORT], tcp://HOST[:PORT],
     /// tls://HOST[:PORT][?ca=FILE&name=NAME&certificate=FILE&key=FILE]. OPTIONs: only=calls+controls+findings+health+aggregates
     /// (some of these); of files mode=0640, group=NAME, rotate=BYTES, keep=FILES; of receivers facility=local0.

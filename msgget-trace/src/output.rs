@@ -8,7 +8,14 @@ mod delivery;
 mod frame;
 mod spooled;
 
-use std::{path::Path, rc::Rc, time::Instant};
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+    os::fd::AsRawFd as _,
+    path::Path,
+    rc::Rc,
+    time::Instant,
+};
 
 pub use delivery::Delivery;
 use frame::Frame;
@@ -16,7 +23,7 @@ use spooled::Spooled;
 
 use crate::{
     config::{self, SpoolOptions, To},
-    encode::{Format, Item, Sensor},
+    encode::{Format, Item, Sensor, Table},
     event::{LossReason, OutputState},
     failure::Failure,
     sink::{Sink, SinkError},
@@ -30,6 +37,7 @@ pub struct Outputs(Vec<Output>);
 #[derive(Debug)]
 struct Output {
     config: config::Output,
+    /// That of the configuration, for this reader.
     format: Format,
     /// What goes around a line, if anything does.
     frame: Option<Frame>,
@@ -76,7 +84,11 @@ impl Outputs {
                 To::Syslog { facility, .. } => Some(Frame::new(*facility)),
                 To::Stdout | To::File(_) => None,
             };
-            Ok(Output { config: config.clone(), format: config.format, frame, sequence: 0, lane })
+            let format = match (config.format, &config.to) {
+                (Format::Table(_), To::Stdout) => Format::Table(terminal()),
+                (format, _) => format,
+            };
+            Ok(Output { config: config.clone(), format, frame, sequence: 0, lane })
         });
         let opened = opened.collect::<Result<_, Failure>>()?;
         Ok((Self(opened), deliveries))
@@ -232,6 +244,20 @@ impl Output {
             Lane::Spooled(spooled) => spooled.state(told),
         }
     }
+}
+
+/// How a table looks on standard output: as wide as the terminal, and coloured, unless the user wants none
+/// (<https://no-color.org>); plain anywhere else.
+fn terminal() -> Table {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return Table { width: None, colour: false };
+    }
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ fills in one such structure.
+    let known = unsafe { libc::ioctl(stdout.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0 && size.ws_col > 0;
+    let colour = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    Table { width: known.then_some(size.ws_col), colour }
 }
 
 /// The name of an output's folder among those of spools: for ever the same for the same place and format.
