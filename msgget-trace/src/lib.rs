@@ -3,13 +3,14 @@
 //! ```text
 //!  kernel │ hook ─► door, slot, task ─► submit ─► ring        counters ─┐
 //! ────────┼──────────────────────────────────▼──────────────────────────▼─
-//!   user  │ ring ─► decode ─► decide ─► detect ─► enrich ─► encode ─► sink
-//!         │   └────────┴─────────┴─────────┴─────────┴─────────┴───────┴──► ledger
+//!   user  │ ring ─► decode ─► decide ─► detect ─► enrich ─► encode ─┬────────► sink
+//!         │   │        │         │         │         │         │    └─ spool ─► sink
+//!         │   └────────┴─────────┴─────────┴─────────┴─────────┴─────────┴───────┴──► ledger
 //! ```
 //!
 //! The upper half is the `msgget-trace-ebpf` crate. Below it each stage is a module, in the order of the flow: [`kernel`],
-//! [`event`] (with decode), [`decide`], [`detect`], [`enrich`], [`encode`], [`sink`]. [`source`] and [`pipeline`]
-//! are a call's way through them, [`daemon`] their life: start, watch, stop. [`command`] holds what the user can ask for.
+//! [`event`] (with decode), [`decide`], [`detect`], [`enrich`], [`encode`], [`spool`], [`sink`]. [`source`], [`pipeline`] and
+//! [`output`] are a call's way through them, [`daemon`] their life: start, watch, stop. [`command`] holds what the user can ask for.
 
 pub mod attribution;
 pub mod canary;
