@@ -8,60 +8,18 @@ use std::{
     collections::HashMap,
     env, fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use common::{Line, Program, binary, bpf, finish, sys};
-
-/// A BPF file system of its own, gone with everything pinned in it at the end.
-struct Bpffs(tempfile::TempDir);
-
-impl Bpffs {
-    fn mount() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mount = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(dir.path()).status().unwrap();
-        assert!(mount.success());
-        Self(dir)
-    }
-
-    /// Where the daemon is to put its pins.
-    fn folder(&self) -> PathBuf {
-        self.0.path().join("pins")
-    }
-
-    /// `run`, pinned here, with these further options.
-    fn daemon(&self, options: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        command.args(["run", "--status-socket", "none", "--pin"]).arg(self.folder());
-        if let Some(hook) = env::var_os("MSGGET_TRACE_HOOK").filter(|_| !options.contains(&"--hook")) {
-            command.arg("--hook").arg(hook);
-        }
-        command.args(options);
-        command
-    }
-
-    /// What is pinned, by the names of the sets.
-    fn sets(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.folder()).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().path()).collect()
-    }
-}
-
-impl Drop for Bpffs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
-/// Ends it as a crash does.
-fn kill(daemon: &Program) {
-    daemon.signal(libc::SIGKILL);
-    assert!(sys::await_exit(daemon.pid(), common::patience()));
-}
+use common::{
+    Line, Program, binary, bpf,
+    bpffs::{Bpffs, kill},
+    finish, sys,
+};
 
 /// Calls on the keys from 1 on until `ended`, 500 a second, in a namespace of its own. Returns the thread and the last key.
 fn call_until(ended: &AtomicBool) -> (i32, i32) {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses its part of it")]
 
 pub(crate) mod bpf;
+pub(crate) mod bpffs;
 pub(crate) mod int80;
 pub(crate) mod line;
 pub(crate) mod live;
