@@ -88,7 +88,7 @@ enum Way {
 /// Why records did not go out.
 #[derive(Debug, Error)]
 enum Trouble {
-    /// Nobody reads any more, nor will.
+    /// Nobody reads any more.
     #[error("the reader left")]
     Closed,
     /// It can be tried again as it is.
@@ -139,6 +139,10 @@ impl Delivery {
                 Ok(false) => {
                     self.shared.well();
                     let _ = time::timeout(LOOK, self.shared.wake.notified()).await;
+                }
+                // By its name another reader can find a pipe; standard output is not found again.
+                Err(Trouble::Closed) if self.to != To::Stdout => {
+                    self.recover(Trouble::Broken(Trouble::Closed.to_string())).await;
                 }
                 Err(Trouble::Closed) => return self.shared.close(),
                 Err(trouble) => self.recover(trouble).await,
