@@ -178,12 +178,14 @@ impl Outputs {
         self.spooled().filter_map(|(name, spooled)| Some((name, spooled.trouble(now)?))).collect()
     }
 
-    /// Lines that will not arrive and have not been told of here: at which output, why, how many.
+    /// Lines that will not arrive and have not been told of here: at which output, why, how many. Those that have waited for
+    /// too long are given up by this, so it is to be called about every second.
     pub fn losses(&mut self) -> Vec<(String, LossReason, u64)> {
         let mut losses = Vec::new();
         for output in &mut self.0 {
             if let Lane::Spooled(spooled) = &mut output.lane {
                 let name = output.config.to.to_string();
+                spooled.expire();
                 losses.extend(spooled.losses().into_iter().map(|(reason, count)| (name.clone(), reason, count)));
             }
         }

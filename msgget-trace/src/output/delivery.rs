@@ -158,15 +158,20 @@ impl Delivery {
             none => none.insert(Way::open(&self.to).await?),
         };
         if self.batch.records.is_empty() {
-            let mut spool = self.shared.spool();
-            spool.expire(SystemTime::now())?;
-            self.batch.fill(&mut spool)?;
+            self.batch.fill(&mut self.shared.spool())?;
         }
         if self.batch.records.is_empty() {
             return Ok(false);
         }
         let records: Vec<_> = self.batch.records.iter().map(|(_, range)| self.batch.get(range)).collect();
-        let (taken, trouble) = match way.send(&records).await {
+        let sent = loop {
+            match time::timeout(LOOK, way.send(&records)).await {
+                Ok(sent) => break sent,
+                // It may take more at any moment, and goes on where it was.
+                Err(_) => self.shared.troubled("it takes no more lines, or few; does anybody read there?".to_owned()),
+            }
+        };
+        let (taken, trouble) = match sent {
             Ok(taken) => (taken, None),
             Err((taken, trouble)) => (taken, Some(trouble)),
         };
@@ -285,7 +290,7 @@ impl Way {
     }
 
     /// Sends records; returns how many are out, and why not all. A sink that did not take all has them still: it is to be
-    /// asked again with the same ones.
+    /// asked again with the same ones, and so is either after this was cancelled.
     async fn send(&mut self, records: &[&[u8]]) -> Result<usize, (usize, Trouble)> {
         match self {
             Self::Here(sink) => {

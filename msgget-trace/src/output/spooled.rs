@@ -13,11 +13,38 @@ use crate::{
     config::{self, SpoolOptions},
     event::{LossReason, OutputState},
     failure::Failure,
-    spool::{Recovered, SetAside, Spool, Status},
+    spool::{Recovered, SetAside, Spool, SpoolError, Status},
 };
 
 /// How long an output may be of no use before that is news.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Since when something has not worked, and why now; empty while it does.
+#[derive(Debug, Default)]
+struct Outage(Option<(Instant, String)>);
+
+impl Outage {
+    fn goes_on(&mut self, reason: String) {
+        match &mut self.0 {
+            Some((_, known)) => *known = reason,
+            none => *none = Some((Instant::now(), reason)),
+        }
+    }
+
+    fn over(&mut self) {
+        self.0 = None;
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.0.as_ref().map(|(_, reason)| reason.as_str())
+    }
+
+    /// The reason, if it has lasted for [`PATIENCE`].
+    fn lasting(&self, now: Instant) -> Option<&str> {
+        let (since, reason) = self.0.as_ref()?;
+        (now.saturating_duration_since(*since) >= PATIENCE).then_some(reason.as_str())
+    }
+}
 
 /// What the near and the far side, two tasks of one thread, share. Neither keeps a borrow while it waits.
 #[derive(Debug)]
@@ -29,8 +56,8 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// Lines that the receiver will never take, and that were put aside.
     refused: Cell<u64>,
-    /// Since when it has not worked, and why.
-    trouble: RefCell<Option<(Instant, String)>>,
+    /// With the far side.
+    outage: RefCell<Outage>,
     /// The reader has left, for good.
     closed: Cell<bool>,
     finishing: Cell<bool>,
@@ -48,19 +75,14 @@ impl Shared {
         self.refused.update(|refused| refused + 1);
     }
 
-    /// It does not work; said once for each new reason.
+    /// It does not work.
     pub(super) fn troubled(&self, reason: String) {
-        let mut trouble = self.trouble.borrow_mut();
-        match &mut *trouble {
-            Some((_, known)) if *known == reason => {}
-            Some((_, known)) => *known = reason,
-            None => *trouble = Some((Instant::now(), reason)),
-        }
+        self.outage.borrow_mut().goes_on(reason);
     }
 
     /// It works.
     pub(super) fn well(&self) {
-        *self.trouble.borrow_mut() = None;
+        self.outage.borrow_mut().over();
     }
 
     /// Nobody reads any more.
@@ -95,6 +117,8 @@ pub(super) struct Spooled {
     before: Status,
     /// Lines that the spool could not take.
     lost: u64,
+    /// Of the spool itself. Not the far side's to end: that may be well because there is nothing for it to do.
+    outage: Outage,
     /// What of each loss has been told: full, damaged, refused.
     told: [u64; 3],
 }
@@ -124,14 +148,14 @@ impl Spooled {
             spool: RefCell::new(spool),
             wake: Notify::new(),
             refused: Cell::new(0),
-            trouble: RefCell::new(None),
+            outage: RefCell::default(),
             closed: Cell::new(false),
             finishing: Cell::new(false),
             finished: Cell::new(false),
             reopening: Cell::new(false),
         });
         let delivery = Delivery::new(config.to.clone(), Rc::clone(&shared));
-        Ok((Self { buffer: Vec::new(), shared, before, lost: 0, told: [0; 3] }, delivery))
+        Ok((Self { buffer: Vec::new(), shared, before, lost: 0, outage: Outage::default(), told: [0; 3] }, delivery))
     }
 
     /// Puts the buffer into the spool.
@@ -141,15 +165,34 @@ impl Spooled {
         }
         if self.closed() {
             self.lost += lines(&self.buffer);
-        } else if let Err(error) =
-            self.shared.spool().append(self.buffer.split_inclusive(|byte| *byte == b'\n'), SystemTime::now())
-        {
-            // Not kept for later: the others do not wait, and memory is bounded.
-            self.lost += lines(&self.buffer);
-            self.shared.troubled(error.to_string());
+        } else {
+            let records = self.buffer.split_inclusive(|byte| *byte == b'\n');
+            let stored = self.shared.spool().append(records, SystemTime::now());
+            if stored.is_err() {
+                // Not kept for later: the others do not wait, and memory is bounded.
+                self.lost += lines(&self.buffer);
+            }
+            self.came_off(stored);
         }
         self.buffer.clear();
         self.shared.wake.notify_one();
+    }
+
+    /// Drops what has waited for too long, whether the far side is at work or away, and brings to the disk what is due; to be
+    /// called about every second.
+    pub(super) fn expire(&mut self) {
+        let expired = self.shared.spool().expire(SystemTime::now());
+        if expired.is_err() {
+            self.came_off(expired);
+        }
+    }
+
+    /// Remembers how the last use of the spool came off.
+    fn came_off(&mut self, used: Result<(), SpoolError>) {
+        match used {
+            Ok(()) => self.outage.over(),
+            Err(error) => self.outage.goes_on(error.to_string()),
+        }
     }
 
     pub(super) fn closed(&self) -> bool {
@@ -178,9 +221,8 @@ impl Spooled {
 
     /// Why it has been of no use for a while, if so.
     pub(super) fn trouble(&self, now: Instant) -> Option<String> {
-        let trouble = self.shared.trouble.borrow();
-        let (since, reason) = trouble.as_ref()?;
-        (now.saturating_duration_since(*since) >= PATIENCE).then(|| reason.clone())
+        let far = self.shared.outage.borrow();
+        self.outage.lasting(now).or_else(|| far.lasting(now)).map(str::to_owned)
     }
 
     /// Lines that will not arrive, by reason, as far as that was not asked before.
@@ -199,6 +241,7 @@ impl Spooled {
         let (spool, before) = (self.shared.spool().status(SystemTime::now()), self.before);
         let dropped = |status: &Status| status.dropped_bytes + status.dropped_age;
         let refused = self.shared.refused.get();
+        let far = self.shared.outage.borrow();
         OutputState {
             inherited: before.waiting,
             // One that was put aside is acknowledged a little later.
@@ -208,7 +251,7 @@ impl Spooled {
             // A record that was missing may turn up in another reading.
             damaged: spool.lost.saturating_sub(before.lost),
             refused,
-            trouble: self.shared.trouble.borrow().as_ref().map(|(_, reason)| reason.clone()),
+            trouble: self.outage.reason().or(far.reason()).map(str::to_owned),
             ..told
         }
     }
