@@ -16,9 +16,9 @@ use crate::{cargo, debian, is_root, setup, summary::Summary, toolchain::target_d
 /// reason`.
 const SKIPS: &str = "MSGGET_TRACE_SKIPS";
 
-/// What the live tests call msgget(2) with: the Debian package, what it is for, and a shell line
-/// that succeeds where it is there.
-const CALLERS: [(&str, &str, &str); 6] = [
+/// What the live tests call msgget(2) with, and send lines to: the Debian package, what it is for,
+/// and a shell line that succeeds where it is there.
+const COMPANIONS: [(&str, &str, &str); 9] = [
     ("strace", "what a program really called, as an independent witness", "command -v strace"),
     ("util-linux", "ipcmk calls from C, unshare makes the namespaces", "command -v ipcmk && command -v unshare"),
     ("perl", "IPC::Msg, a caller that is an interpreter", "perl -MIPC::Msg -e1"),
@@ -31,13 +31,21 @@ const CALLERS: [(&str, &str, &str); 6] = [
     // modules.
     ("python3-sysv-ipc", "sysv_ipc, an interpreter through a C module", "/usr/bin/python3 -c 'import sysv_ipc'"),
     ("fakeroot", "faked, a daemon that makes queues as part of its work", "command -v fakeroot"),
+    // By path: a PATH without sbin does not show them.
+    ("rsyslog", "rsyslogd, a receiver of syslog that is killed and comes back", "test -x /usr/sbin/rsyslogd"),
+    (
+        "rsyslog-gnutls",
+        "the same over TLS",
+        "ls /usr/lib*/rsyslog/lmnsd_gtls.so /usr/lib/*/rsyslog/lmnsd_gtls.so | grep -q .",
+    ),
+    ("logrotate", "logrotate, which moves files away that are being written", "test -x /usr/sbin/logrotate"),
 ];
 
 /// Runs the tests, or `only` those; the exit code says whether every one of them did its work well.
 pub(crate) fn run(workspace: &Path, machines: &[String], only: &[String]) -> Result<ExitCode> {
     setup::toolchain(workspace)?;
     if is_root() {
-        callers()?;
+        companions()?;
     } else {
         eprintln!("\n*** Not root: the live tests, which load programs into the kernel, SKIP. ***\n");
     }
@@ -111,10 +119,10 @@ fn conclude(summary: &Summary) -> ExitCode {
     if summary.failed > 0 || (strict && summary.skipped() > 0) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Makes sure of the callers.
-fn callers() -> Result<()> {
+/// Makes sure of the companions.
+fn companions() -> Result<()> {
     let mut absent = Vec::new();
-    for (package, purpose, probe) in CALLERS {
+    for (package, purpose, probe) in COMPANIONS {
         let mut shell = Command::new("sh");
         let probe = shell.args(["-c", probe]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if !probe.status().context("cannot start sh")?.success() {
@@ -126,5 +134,5 @@ fn callers() -> Result<()> {
         return Ok(());
     }
     let by_hand = format!("install what your distribution has for Debian's {}", absent.join(", "));
-    debian::install(&absent, "the live tests call msgget(2) from these", &by_hand)
+    debian::install(&absent, "the live tests call msgget(2) from these, or send to them", &by_hand)
 }
