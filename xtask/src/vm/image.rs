@@ -19,10 +19,11 @@ use super::cpio::Archive;
 use crate::{guest, test};
 
 /// Tests of the daemon that stay on this machine.
-const ELSEWHERE: [(&str, &str); 4] = [
+const ELSEWHERE: [(&str, &str); 5] = [
     ("pace", "needs the speed of a real machine"),
     ("programs", "wants interpreters by the dozen, and strace; no kernel matters to it"),
     ("receivers", "wants rsyslog and logrotate; no kernel matters to it"),
+    ("schema", "asks nothing of the kernel"),
     ("resolver", "keeps deadlines of 100 ms, which an emulated machine cannot"),
 ];
 
