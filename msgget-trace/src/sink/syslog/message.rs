@@ -5,9 +5,11 @@
 
 use std::{io::Write as _, str::FromStr};
 
+use jiff::Timestamp;
 use thiserror::Error;
-use time::OffsetDateTime;
 
+/// In ns.
+const SECOND: u64 = 1_000_000_000;
 /// APP-NAME.
 const APP_NAME: &str = "msgget-trace";
 /// Longest HOSTNAME and MSGID, bytes (RFC 5424 6).
@@ -82,16 +84,9 @@ pub fn header(
     msgid: &[u8],
 ) {
     put(out, format_args!("<{}>1 ", facility.0 * 8 + severity as u8));
-    match OffsetDateTime::from_unix_timestamp_nanos(timestamp.into()) {
-        Ok(time) => {
-            let (year, month, day) = time.to_calendar_date();
-            let (hour, minute, second, micro) = time.to_hms_micro();
-            let month = u8::from(month);
-            put(out, format_args!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z "));
-        }
-        // None of 64 bits; the RFC has this for who cannot tell the time.
-        Err(_) => out.extend_from_slice(b"- "),
-    }
+    // The year 2554 is the last one in 64 bits of ns.
+    let moment = Timestamp::new((timestamp / SECOND).cast_signed(), (timestamp % SECOND) as i32);
+    put(out, format_args!("{:.6} ", moment.unwrap_or(Timestamp::MAX)));
     name::<HOSTNAME>(out, hostname);
     put(out, format_args!(" {APP_NAME} {procid} "));
     name::<MSGID>(out, msgid);
