@@ -70,7 +70,7 @@ fn a_spool_on_a_full_disk_is_said_and_recovers() {
     await_until("the start record", || !records(&text(&bad), "start").is_empty());
     disk.fill();
     // Records find room in the last page, and then none.
-    let before = call(2_000, 1_000);
+    let before = call(2_000, 2_000);
     await_until("a loss record", || !records(&text(&good), "loss").is_empty());
     let losses = |text: &str| {
         let ours = |loss: &Value| loss["output"] == bad_name && loss["reason"] == "spool_full";

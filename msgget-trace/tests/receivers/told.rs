@@ -82,10 +82,11 @@ impl Calls {
     }
 }
 
+/// Calls at a time: a sleep is not shorter than 50 us.
+pub(crate) const AT_ONCE: i32 = 10;
+
 /// Calls `msgget` on the keys from 1 to `last`, `rate` a second, in an IPC namespace of its own; returns the thread.
 pub(crate) fn call(last: i32, rate: i32) -> i32 {
-    /// Calls at a time: a sleep is not shorter than 50 us.
-    const AT_ONCE: i32 = 10;
     sys::private_ipc(|| {
         let begun = sys::clock(libc::CLOCK_MONOTONIC);
         for key in 1..=last {
