@@ -5,7 +5,7 @@ mod common;
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     os::unix::{fs::PermissionsExt, process::CommandExt},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
@@ -142,7 +142,7 @@ fn a_reader_that_does_not_read_cannot_hold_it() {
 #[test]
 fn messages_that_nobody_reads_do_no_harm() {
     live!(60);
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let lines = tempfile::NamedTempFile::new().unwrap();
     let mut command = msgget_trace(["run", "--output", lines.path().to_str().unwrap()]);
@@ -287,6 +287,27 @@ fn when_the_output_takes_nothing() {
     assert_eq!(report.status.code(), Some(8), "{:#?}", report.stderr);
     let messages: Vec<_> = report.stderr.iter().filter(|line| line.contains("No space left")).collect();
     assert_eq!(messages.len(), 1, "{:#?}", report.stderr);
+}
+
+#[test]
+fn past_a_limit_on_file_sizes() {
+    live!(60);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lines");
+    let mut command = msgget_trace(["run", "--output", path.to_str().unwrap()]);
+    let limit = libc::rlimit { rlim_cur: 4096, rlim_max: 4096 };
+    // SAFETY: `setrlimit` is async-signal-safe, and reads one valid structure.
+    unsafe {
+        command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+    }
+    let daemon = Program::start(&mut command).ready();
+    sys::private_ipc(|| (1..=10).for_each(|key| _ = msgget(key, 0)));
+    let report = daemon.wait();
+    assert_eq!(report.status.code(), Some(8), "{:#?}", report.stderr);
+    assert!(report.stderr.iter().any(|line| line.contains("File too large")), "{:#?}", report.stderr);
 }
 
 #[test]

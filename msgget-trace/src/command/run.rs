@@ -12,6 +12,9 @@ use crate::{
 };
 
 pub(super) fn run(config: &Config, socket: Option<&Path>) -> Result<(), Failure> {
+    // Past a limit on file sizes write(2) is to fail, which is said, and not to kill (setrlimit(2)).
+    // SAFETY: no handler is installed, and nothing else looks at this signal.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     block_on(async {
         // Before anything is attached: a signal that comes early still leads to an orderly stop.
         let listen = |kind| signal(kind).map_err(Failure::internal("listening for signals"));
