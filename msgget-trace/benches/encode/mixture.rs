@@ -1,0 +1,240 @@
+//! What there is to tell: nothing goes in, a hundred items come out, mixed as those of a busy host are.
+
+use std::{convert::Infallible, error::Error, sync::Arc};
+
+use msgget_trace::{
+    detect::{Engine, Finding, Tags},
+    encode::{Item, Sensor},
+    enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
+    event::{
+        Aggregate, Attributed, BootTime, Call, Control, Counts, Device, Event, Health, Image, ImageId, News,
+        OutputState, Payer, Rung,
+        decode::{Decoded, Decoder},
+    },
+};
+use msgget_trace_ebpf::{ABI_X86_64, Call as Record, ENTRY_SYSCALL, FACT_NONE, Offsets, Owner, PAIRED, Position};
+use uuid::Uuid;
+
+/// How many of a hundred items are calls, and of how many of these the program is known: of nearly all.
+const CALLS: u64 = 90;
+const WITH_IMAGE: u64 = 80;
+const CONTROLS: u64 = 4;
+const FINDINGS: usize = 2;
+const AGGREGATES: usize = 2;
+const NEWS: usize = 2;
+
+/// A second, in ns.
+const SECOND: u64 = 1_000_000_000;
+
+/// When the hooks were attached, on a clock that runs since the boot.
+const ATTACHED: u64 = 1_000 * SECOND;
+
+/// The items' parts, which the items borrow.
+pub(crate) struct Mixture {
+    pub(crate) sensor: Sensor,
+    /// A user of the host, and one in a pod.
+    makers: [Who<'static>; 2],
+    calls: Vec<(Call, Tags)>,
+    controls: Vec<(Control, Tags)>,
+    finding: Finding,
+    aggregate: Aggregate,
+    news: Health,
+}
+
+impl Mixture {
+    /// # Errors
+    /// A record that decode refuses, or a rule that does not find what it is there for: the records below are wrong.
+    pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
+        let offsets: Result<_, Infallible> = Offsets::resolve(|_, _, _| Ok(8));
+        let decoder = Decoder {
+            ring: Uuid::from_u128(0x3add_0c85_89b6_4d0b_9935_3e6f_21ae_aaa3),
+            rung: Rung::TpBtf,
+            offsets: offsets?,
+            attached: BootTime(ATTACHED),
+            detached: None,
+        };
+        let mut engine = Engine::new();
+        let (mut calls, mut controls, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+        for nth in 0..CALLS + CONTROLS {
+            let bytes = if nth < CALLS { call(nth) } else { control(nth) };
+            let Decoded::Event(mut event) = decoder.decode(nth * 360, bytes.as_bytes())? else {
+                return Err("a call was decoded as an image".into());
+            };
+            if nth < WITH_IMAGE || nth >= CALLS {
+                event.caller_mut().image =
+                    Some(Arc::new(image(&[b"/usr/lib/postgresql/15/bin/postgres", b"-D", b"/srv/db"])));
+                event.caller_mut().parent_image = Some(Arc::new(image(&[b"/usr/lib/systemd/systemd", b"--user"])));
+            }
+            match event {
+                Event::Call(call) => {
+                    let verdict = engine.observe(&call);
+                    findings.extend(verdict.findings);
+                    calls.push((call, verdict.tags));
+                }
+                Event::Control(control) => {
+                    let tags = engine.observe_control(&control);
+                    controls.push((control, tags));
+                }
+            }
+        }
+        let finding = findings.into_iter().next().ok_or("no rule found anything in the calls")?;
+        Ok(Self { sensor: sensor(), makers: makers(), calls, controls, finding, aggregate: aggregate(), news: news() })
+    }
+
+    /// The items, in the order of their kinds.
+    pub(crate) fn items(&self) -> Vec<Item<'_>> {
+        let [user, pod] = &self.makers;
+        let who = |nth: usize| if nth.is_multiple_of(2) { user } else { pod };
+        let calls = self.calls.iter().enumerate();
+        let controls = self.controls.iter().enumerate();
+        let place = Some(&user.place.cgroup);
+        let finding = Item::Finding { finding: &self.finding, who: user, tags: Tags::default() };
+        let aggregate = Item::Aggregate { aggregate: &self.aggregate, place, user: user.user, nth: 2 };
+        calls
+            .map(|(nth, (call, tags))| Item::Call { call, who: who(nth), tags: *tags })
+            .chain(controls.map(|(nth, (control, tags))| Item::Control { control, who: who(nth), tags: *tags }))
+            .chain([finding; FINDINGS])
+            .chain([aggregate; AGGREGATES])
+            .chain([Item::Health { health: &self.news, nth: 3 }; NEWS])
+            .collect()
+    }
+}
+
+/// A process looks for a queue and makes it; others open it, or are refused.
+fn call(nth: u64) -> Record {
+    let (key, msgflg, ret) = match nth % 4 {
+        0 => (0x4d53_4751, 0, -2),
+        1 => (0x4d53_4751, 0o1600, 32_769),
+        2 => (0x4d53_4751, 0, 32_769),
+        _ => (0, 0o3600, 98_306),
+    };
+    Record { key, msgflg, ret, ..record(nth) }
+}
+
+/// A queue is removed.
+fn control(nth: u64) -> Record {
+    Record { header: Record::CONTROL, key: 32_769, msgflg: 0, ret: 0, number: 71, ..record(nth) }
+}
+
+/// What all of them have in common.
+fn record(nth: u64) -> Record {
+    let at = ATTACHED + 10 * SECOND + nth * 1_234_567;
+    Record {
+        header: Record::HEADER,
+        enter_ns: at,
+        exit_ns: at + 3_523,
+        fact_ns: 0,
+        thread_start_ns: 90_123_456_789,
+        process_start_ns: 80_123_456_789,
+        parent_start_ns: 70_123_456_789,
+        exec_id: 3,
+        parent_exec_id: 2,
+        cgroup_id: 9540,
+        capabilities: 0,
+        ret: 0,
+        before: Position::default(),
+        after: Position::default(),
+        owner: Owner::default(),
+        key: 0,
+        msgflg: 0,
+        pid: 41_237,
+        tid: 41_238,
+        ppid: 40_980,
+        ns_pid: 17,
+        ns_tid: 18,
+        ns_ppid: 1,
+        uid: 1000,
+        euid: 1000,
+        suid: 1000,
+        fsuid: 1000,
+        gid: 1000,
+        egid: 1000,
+        loginuid: 1000,
+        sessionid: 3,
+        mnt_ns: 4_026_531_832,
+        pid_ns: 4_026_533_171,
+        user_ns: 4_026_531_837,
+        ipc_ns: 4_026_532_177,
+        cpu: 3,
+        pairing: PAIRED,
+        fact: FACT_NONE,
+        queue_mode: 0,
+        abi: ABI_X86_64,
+        entry: ENTRY_SYSCALL,
+        number: 68,
+        ipc_call: 0,
+        seccomp: 0,
+        ptrace: 0,
+        witness: 0,
+        queue_key: 0,
+        comm: *b"postgres\0\0\0\0\0\0\0\0",
+        nodename: *b"billing-7c9f6d5b",
+    }
+}
+
+fn image(arguments: &[&[u8]]) -> Image {
+    Image {
+        id: ImageId { pid: 41_237, started: BootTime(80_123_456_789), exec_id: 3 },
+        path: arguments.first().map(|path| path.to_vec()),
+        path_cut: false,
+        inode: Some(247_618),
+        device: Some(Device { major: 254, minor: 1 }),
+        arguments: Some(arguments.iter().flat_map(|argument| [*argument, &b"\0"[..]].concat()).collect()),
+        arguments_cut: false,
+    }
+}
+
+fn sensor() -> Sensor {
+    let host = Host {
+        id: Some("0123456789abcdef0123456789abcdef".into()),
+        boot_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
+        name: Some("db01".into()),
+        kernel: Some("6.1.0-28-amd64".into()),
+    };
+    Sensor { run: Uuid::from_u128(0x01a2_00db << 96), host, clock: Clock::new(), rung: Rung::TpBtf }
+}
+
+fn makers() -> [Who<'static>; 2] {
+    let in_cgroup = |path: &[u8]| Who {
+        place: Place {
+            cgroup: Ok(CgroupPath { bytes: path.into(), whole: true }),
+            container: Container::from_path(path).map(Arc::new),
+        },
+        user: Some(b"alice"),
+        effective_user: Some(b"alice"),
+        group: Some(b"alice"),
+        effective_group: Some(b"alice"),
+    };
+    let id = "0123456789abcdef".repeat(4);
+    let pod =
+        format!("/kubepods.slice/kubepods-pod01234567_89ab_cdef_0123_456789abcdef.slice/cri-containerd-{id}.scope");
+    [in_cgroup(b"/user.slice/user-1000.slice/session-3.scope"), in_cgroup(pod.as_bytes())]
+}
+
+fn aggregate() -> Aggregate {
+    let attributed = Attributed {
+        payer: Payer::Process { pid: 41_237, started: Some(BootTime(80_123_456_789)) },
+        first: BootTime(ATTACHED + 11 * SECOND),
+        last: BootTime(ATTACHED + 12 * SECOND),
+        sample_keys: vec![7, 42],
+        comm: *b"postgres\0\0\0\0\0\0\0\0",
+        euid: Some(1000),
+        cgroup_id: 9540,
+        ipc_ns: Some(4_026_532_177),
+    };
+    let counts = Counts([0, 2, 1_377_530, 0, 0, 0, 0, 0]);
+    Aggregate { at: BootTime(ATTACHED + 12 * SECOND), counts, attributed: Some(attributed) }
+}
+
+fn news() -> Health {
+    let output = OutputState {
+        name: "tls://siem:6514".into(),
+        format: "ecs",
+        told: 900,
+        delivered: 890,
+        waiting: 10,
+        ..OutputState::default()
+    };
+    let balance = vec![("seen", 12_345), ("submitted", 12_340), ("aggregated", 5), ("lost", 0)];
+    Health { at: BootTime(ATTACHED + 60 * SECOND), news: News::Heartbeat { balance, outputs: vec![output] } }
+}
