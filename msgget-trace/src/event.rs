@@ -50,7 +50,9 @@ pub struct CallId {
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.ring, self.position)
+        f.write_str(self.ring.hyphenated().encode_lower(&mut Uuid::encode_buffer()))?;
+        f.write_str("-")?;
+        f.write_str(itoa::Buffer::new().format(self.position))
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     Item, Sensor,
     facts::Facts,
     message::Message,
-    show::{Rfc3339, Shown, append},
+    show::{Digits, Rfc3339, Shown, append},
 };
 use crate::{
     detect::{RuleInfo, Tags},
@@ -57,7 +57,7 @@ struct Version {
 #[derive(Serialize)]
 struct Failed {
     /// The number.
-    code: Shown<u16>,
+    code: Digits<u16>,
     /// The name.
     r#type: Shown<Errno>,
 }
@@ -78,7 +78,7 @@ impl<'a> Document<'a> {
             message: Shown(Message(item)),
             tags: item.tags(),
             event: Event::new(item, sensor, sequence),
-            error: item.errno().map(|errno| Failed { code: Shown(errno.0), r#type: Shown(errno) }),
+            error: item.errno().map(|errno| Failed { code: Digits(errno.0), r#type: Shown(errno) }),
             rule: match item {
                 Item::Finding { finding, .. } => Some(Rule::new(finding.rule)),
                 _ => None,

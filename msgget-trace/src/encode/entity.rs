@@ -36,7 +36,11 @@ impl<'a> ProcessUid<'a> {
 
 impl Display for ProcessUid<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.boot, self.pid, self.started.0)
+        f.write_str(self.boot)?;
+        f.write_str("-")?;
+        f.write_str(itoa::Buffer::new().format(self.pid))?;
+        f.write_str("-")?;
+        f.write_str(itoa::Buffer::new().format(self.started.0))
     }
 }
 

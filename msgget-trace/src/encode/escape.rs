@@ -10,8 +10,18 @@ use unicode_width::UnicodeWidthChar as _;
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
+impl<'a> Escaped<'a> {
+    /// The bytes themselves, where they are what they are shown as: nearly always.
+    fn plain(self) -> Option<&'a str> {
+        str::from_utf8(self.0).ok().filter(|text| !text.as_bytes().contains(&b'\\'))
+    }
+}
+
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = self.plain() {
+            return f.write_str(text);
+        }
         for chunk in self.0.utf8_chunks() {
             for (nth, part) in chunk.valid().split('\\').enumerate() {
                 if nth > 0 {
@@ -27,9 +37,9 @@ impl fmt::Display for Escaped<'_> {
 
 impl Serialize for Escaped<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(self.0) {
-            Ok(text) if !text.contains('\\') => serializer.serialize_str(text),
-            _ => serializer.collect_str(self),
+        match self.plain() {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.collect_str(self),
         }
     }
 }

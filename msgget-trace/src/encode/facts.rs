@@ -16,7 +16,10 @@ use caller::CallerFacts;
 use health::HealthFacts;
 use serde::Serialize;
 
-use super::{Item, Kind, Sensor, show::Shown};
+use super::{
+    Item, Kind, Sensor,
+    show::{Digits, Shown},
+};
 use crate::{detect::Finding, event::CallId};
 
 pub(super) use call::Values;
@@ -40,7 +43,7 @@ pub(super) const fn dataset(kind: Kind) -> &'static str {
 pub(super) struct Facts<'a> {
     schema_version: &'static str,
     /// When it happened, ns since 1970.
-    time_ns: Shown<u64>,
+    time_ns: Digits<u64>,
     hook: &'static str,
     #[serde(flatten)]
     what: What<'a>,
@@ -106,7 +109,7 @@ impl<'a> Facts<'a> {
         };
         Self {
             schema_version: SCHEMA_VERSION,
-            time_ns: Shown(sensor.clock.wall(item.at())),
+            time_ns: Digits(sensor.clock.wall(item.at())),
             hook: sensor.rung.name(),
             what,
         }

@@ -6,7 +6,8 @@ use std::{
     fmt::{self, Display, Write as _},
 };
 
-use jiff::Timestamp;
+use arrayvec::ArrayString;
+use jiff::{Timestamp, tz::Offset};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
@@ -24,10 +25,10 @@ pub(super) struct Shown<T>(pub(super) T);
 /// escape once and not in every piece.
 impl<T: Display> Serialize for Shown<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut short = Short { bytes: [0; SHORT], len: 0 };
-        match write!(short, "{}", self.0).ok().and_then(|()| short.text()) {
-            Some(text) => serializer.serialize_str(text),
-            None => serializer.collect_str(&self.0),
+        let mut short = ArrayString::<SHORT>::new();
+        match write!(short, "{}", self.0) {
+            Ok(()) => serializer.serialize_str(&short),
+            Err(fmt::Error) => serializer.collect_str(&self.0),
         }
     }
 }
@@ -35,24 +36,13 @@ impl<T: Display> Serialize for Shown<T> {
 /// Bytes of the longest value that is short: a sentence about a call.
 const SHORT: usize = 128;
 
-/// Text up to a length; more is an error.
-struct Short {
-    bytes: [u8; SHORT],
-    len: usize,
-}
+/// A number whose form is the string of its decimal digits.
+#[derive(Clone, Copy)]
+pub(super) struct Digits<T>(pub(super) T);
 
-impl Short {
-    fn text(&self) -> Option<&str> {
-        str::from_utf8(self.bytes.get(..self.len)?).ok()
-    }
-}
-
-impl fmt::Write for Short {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
+impl<T: itoa::Integer + Copy> Serialize for Digits<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(itoa::Buffer::new().format(self.0))
     }
 }
 
@@ -70,7 +60,10 @@ pub(super) struct Octal(pub(super) u16);
 
 impl Display for Octal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04o}", self.0)
+        let mut text = *b"000000";
+        digits::<8>(&mut text, self.0.into());
+        let [_, _, short @ ..] = &text;
+        ascii(if self.0 > 0o7777 { &text } else { short }, f)
     }
 }
 
@@ -80,7 +73,10 @@ pub(super) struct Key(pub(super) i32);
 
 impl Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#010x}", self.0)
+        let mut text = *b"0x00000000";
+        let [_, _, places @ ..] = &mut text;
+        digits::<16>(places, self.0.cast_unsigned().into());
+        ascii(&text, f)
     }
 }
 
@@ -94,8 +90,36 @@ impl Display for Rfc3339 {
         const SECOND: u64 = 1_000_000_000;
         // The year 2554 is the last one in 64 bits of ns; a timestamp goes up to 9999.
         let moment = Timestamp::new((self.0 / SECOND).cast_signed(), (self.0 % SECOND) as i32);
-        write!(f, "{:.9}", moment.unwrap_or(Timestamp::MAX))
+        let moment = Offset::UTC.to_datetime(moment.unwrap_or(Timestamp::MAX));
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        for (places, number) in [
+            (0..4, moment.year().into()),
+            (5..7, moment.month().into()),
+            (8..10, moment.day().into()),
+            (11..13, moment.hour().into()),
+            (14..16, moment.minute().into()),
+            (17..19, moment.second().into()),
+            (20..29, moment.subsec_nanosecond()),
+        ] {
+            // None is negative: the moment is not before 1970.
+            digits::<10>(&mut text[places], i32::unsigned_abs(number).into());
+        }
+        ascii(&text, f)
     }
+}
+
+/// Puts the last digits of `number` to the base `BASE`, which is at most 16, into `places`, as many as these are. The
+/// machinery of `format!` takes several times as long, and every line has a dozen such numbers.
+fn digits<const BASE: u64>(places: &mut [u8], number: u64) {
+    places.iter_mut().rev().fold(number, |rest, place| {
+        *place = b"0123456789abcdef"[(rest % BASE % 16) as usize];
+        rest / BASE
+    });
+}
+
+/// Shows `text`, which is ASCII, in one piece.
+fn ascii(text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(str::from_utf8(text).map_err(|_| fmt::Error)?)
 }
 
 /// A list of the arguments of a command line.
@@ -283,6 +307,21 @@ mod tests {
         let mut out = b"before\n".to_vec();
         append(&("half", Refuses), &mut out);
         assert_eq!(out, b"before\n");
+    }
+
+    #[test]
+    fn numbers_have_the_digits_that_format_gives_them() {
+        for key in [0, 1, 42, -1, i32::MIN, i32::MAX, -559_038_737] {
+            assert_eq!(Key(key).to_string(), format!("{key:#010x}"));
+        }
+        for mode in [0, 0o7, 0o600, 0o1666, 0o7777, 0o10_000, u16::MAX] {
+            assert_eq!(Octal(mode).to_string().trim_start_matches('0'), format!("{mode:o}").trim_start_matches('0'));
+            assert!(Octal(mode).to_string().len() >= 4);
+        }
+        assert_eq!(
+            serde_json::to_string(&(Digits(0_u16), Digits(u64::MAX))).unwrap(),
+            r#"["0","18446744073709551615"]"#
+        );
     }
 
     proptest! {

@@ -3,7 +3,10 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::encode::{Item, Sensor, show::Shown};
+use crate::encode::{
+    Item, Sensor,
+    show::{Digits, Shown},
+};
 
 /// ECS field set `host`.
 #[derive(Serialize)]
@@ -20,7 +23,7 @@ pub(super) struct Host<'a> {
     boot: Option<Boot<'a>>,
     /// The pid namespace of the caller, by its inode.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pid_ns_ino: Option<Shown<u32>>,
+    pid_ns_ino: Option<Digits<u32>>,
 }
 
 #[derive(Serialize)]
@@ -56,7 +59,7 @@ impl<'a> Host<'a> {
             architecture: std::env::consts::ARCH,
             os: Os { r#type: "linux", kernel: host.kernel.as_deref() },
             boot: host.boot_id.as_deref().map(|id| Boot { id }),
-            pid_ns_ino: item.caller().and_then(|(caller, _)| caller.pid_ns).map(Shown),
+            pid_ns_ino: item.caller().and_then(|(caller, _)| caller.pid_ns).map(Digits),
         }
     }
 }

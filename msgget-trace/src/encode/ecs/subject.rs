@@ -8,7 +8,7 @@ use crate::{
         Escaped, Item, Sensor,
         capabilities::Capabilities,
         entity::ProcessUid,
-        show::{Arguments, Rfc3339, Shown},
+        show::{Arguments, Digits, Rfc3339, Shown},
     },
     enrich::{
         Who,
@@ -98,7 +98,7 @@ struct EffectiveCapabilities {
 /// An id, and its name where it has one.
 #[derive(Clone, Copy, Serialize)]
 struct Named<'a> {
-    id: Shown<u32>,
+    id: Digits<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<Escaped<'a>>,
 }
@@ -226,7 +226,7 @@ impl<'a> Process<'a> {
 
 impl<'a> Named<'a> {
     fn new(id: Option<u32>, name: Option<&'a [u8]>) -> Option<Self> {
-        id.map(|id| Self { id: Shown(id), name: name.map(Escaped) })
+        id.map(|id| Self { id: Digits(id), name: name.map(Escaped) })
     }
 }
 

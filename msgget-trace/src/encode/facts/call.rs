@@ -8,7 +8,7 @@ use crate::{
     detect::{Finding, Value},
     encode::{
         Sensor,
-        show::{Key, Octal, Shown},
+        show::{Digits, Key, Octal, Shown},
     },
     event::{BootTime, Call, Control, Door, MsgFlags, Queue, Source},
 };
@@ -53,7 +53,7 @@ struct Ending {
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    linearised_ns: Option<Shown<u64>>,
+    linearised_ns: Option<Digits<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueueFacts>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,8 +124,8 @@ impl ControlFacts {
     }
 }
 
-fn wall(moment: Option<BootTime>, sensor: &Sensor) -> Option<Shown<u64>> {
-    moment.map(|moment| Shown(sensor.clock.wall(moment)))
+fn wall(moment: Option<BootTime>, sensor: &Sensor) -> Option<Digits<u64>> {
+    moment.map(|moment| Digits(sensor.clock.wall(moment)))
 }
 
 impl QueueFacts {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     encode::{
         Escaped, Sensor,
-        show::{Hex, Shown},
+        show::{Digits, Hex, Shown},
     },
     enrich::{Who, cgroup, container::Container},
     event::{Caller, Device, before_nul},
@@ -33,7 +33,7 @@ struct Thread {
     #[serde(skip_serializing_if = "Option::is_none")]
     namespaced_id: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    start_ns: Option<Shown<u64>>,
+    start_ns: Option<Digits<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seccomp_mode: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ struct Namespaces {
 
 #[derive(Serialize)]
 pub(super) struct CgroupFacts<'a> {
-    id: Shown<u64>,
+    id: Digits<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<Escaped<'a>>,
     /// True, or absent: only the outer part of a path that is too long.
@@ -90,7 +90,7 @@ struct ContainerFacts<'a> {
 #[derive(Serialize)]
 struct Program {
     #[serde(skip_serializing_if = "Option::is_none")]
-    inode: Option<Shown<u64>>,
+    inode: Option<Digits<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<Shown<Device>>,
     /// True, or absent.
@@ -107,7 +107,7 @@ impl<'a> CallerFacts<'a> {
             thread: Thread {
                 cpu: caller.cpu,
                 namespaced_id: caller.namespaced.map(|ids| ids.tid),
-                start_ns: caller.thread_started.map(|start| Shown(sensor.clock.wall(start))),
+                start_ns: caller.thread_started.map(|start| Digits(sensor.clock.wall(start))),
                 seccomp_mode: caller.seccomp,
                 traced: caller.traced,
             },
@@ -127,7 +127,7 @@ impl<'a> CallerFacts<'a> {
             cgroup: CgroupFacts::new(caller.cgroup_id, Some(&who.place.cgroup)),
             container: who.place.container.as_deref().and_then(ContainerFacts::new),
             program: caller.image.as_deref().map(|image| Program {
-                inode: image.inode.map(Shown),
+                inode: image.inode.map(Digits),
                 device: image.device.map(Shown),
                 path_cut: image.path_cut,
                 command_line_cut: image.arguments_cut,
@@ -150,7 +150,7 @@ impl<'a> CgroupFacts<'a> {
     pub(super) fn new(id: u64, answer: Option<&'a cgroup::Answer>) -> Self {
         let path = answer.and_then(|answer| answer.as_ref().ok());
         Self {
-            id: Shown(id),
+            id: Digits(id),
             path: path.map(|path| Escaped(&path.bytes)),
             path_cut: path.is_some_and(|path| !path.whole),
             path_absent: answer.and_then(|answer| answer.as_ref().err()).map(|absent| absent.name()),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     encode::{
         Sensor,
-        show::{Numbers, OutputFacts, Shown},
+        show::{Digits, Numbers, OutputFacts, Shown},
     },
     event::News,
 };
@@ -28,7 +28,7 @@ enum NewsFacts<'a> {
         config_digest: Shown<Uuid>,
         pinned: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
-        inherited_since_ns: Option<Shown<u64>>,
+        inherited_since_ns: Option<Digits<u64>>,
     },
     ConfigChange {
         former_config_digest: Shown<Uuid>,
@@ -41,7 +41,7 @@ enum NewsFacts<'a> {
         cpu: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         output: Option<&'a str>,
-        since_ns: Shown<u64>,
+        since_ns: Digits<u64>,
     },
     Degraded {
         reason: &'static str,
@@ -66,7 +66,7 @@ struct PassedOver<'a> {
 
 impl<'a> HealthFacts<'a> {
     pub(super) fn new(news: &'a News, sensor: &Sensor) -> Self {
-        let wall = |moment| Shown(sensor.clock.wall(moment));
+        let wall = |moment| Digits(sensor.clock.wall(moment));
         let news = match news {
             News::Start { passed, int80_proved, absent, config, pinned, inherited } => NewsFacts::Start {
                 int80_proved: *int80_proved,

@@ -7,7 +7,7 @@ use crate::{
     encode::{
         Escaped, Item, Sensor,
         entity::ProcessUid,
-        show::{Arguments, Shown},
+        show::{Arguments, Digits, Shown},
     },
     enrich::{
         Who,
@@ -97,13 +97,13 @@ struct File<'a> {
     r#type: &'static str,
     /// The inode.
     #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<Shown<u64>>,
+    uid: Option<Digits<u64>>,
 }
 
 /// A user or a group.
 #[derive(Clone, Copy, Serialize)]
 struct Named<'a> {
-    uid: Shown<u32>,
+    uid: Digits<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<Escaped<'a>>,
 }
@@ -111,7 +111,7 @@ struct Named<'a> {
 /// The audit session.
 #[derive(Serialize)]
 struct Session {
-    uid: Shown<u32>,
+    uid: Digits<u32>,
 }
 
 #[derive(Serialize)]
@@ -189,7 +189,7 @@ impl<'a> Process<'a> {
             euid: caller.euid,
             egid: caller.egid,
             auid: caller.login_uid,
-            session: caller.session.map(|id| Session { uid: Shown(id) }),
+            session: caller.session.map(|id| Session { uid: Digits(id) }),
             container: who.place.container.as_deref().map(ContainerFields::new),
             parent_process: Some(Parent {
                 pid: ids.ppid,
@@ -216,14 +216,14 @@ impl<'a> File<'a> {
             path: Escaped(path),
             type_id: 1,
             r#type: "Regular File",
-            uid: image.inode.map(Shown),
+            uid: image.inode.map(Digits),
         })
     }
 }
 
 impl<'a> Named<'a> {
     fn new(id: Option<u32>, name: Option<&'a [u8]>) -> Option<Self> {
-        id.map(|id| Self { uid: Shown(id), name: name.map(Escaped) })
+        id.map(|id| Self { uid: Digits(id), name: name.map(Escaped) })
     }
 }
 

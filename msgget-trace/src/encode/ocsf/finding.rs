@@ -9,7 +9,11 @@ use super::{
 };
 use crate::{
     detect::Finding,
-    encode::{Sensor, facts::Values, show::Shown},
+    encode::{
+        Sensor,
+        facts::Values,
+        show::{Digits, Shown},
+    },
     event::CallId,
 };
 
@@ -75,7 +79,7 @@ struct Affected {
     role: &'static str,
     /// By its inode, as a key means nothing without it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<Shown<u32>>,
+    namespace: Option<Digits<u32>>,
 }
 
 #[derive(Serialize)]
@@ -112,7 +116,7 @@ impl<'a> FindingFields<'a> {
                 r#type: QUEUE,
                 role_id: 3,
                 role: "Affected",
-                namespace: call.caller.ipc_ns.map(Shown),
+                namespace: call.caller.ipc_ns.map(Digits),
             }],
             vulnerabilities: [Vulnerability { cwe: Weakness { uid: rule.cwe } }],
         }
