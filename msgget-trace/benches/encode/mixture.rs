@@ -60,7 +60,7 @@ impl Mixture {
             let Decoded::Event(mut event) = decoder.decode(nth * 360, bytes.as_bytes())? else {
                 return Err("a call was decoded as an image".into());
             };
-            if nth < WITH_IMAGE || nth >= CALLS {
+            if !(WITH_IMAGE..CALLS).contains(&nth) {
                 event.caller_mut().image =
                     Some(Arc::new(image(&[b"/usr/lib/postgresql/15/bin/postgres", b"-D", b"/srv/db"])));
                 event.caller_mut().parent_image = Some(Arc::new(image(&[b"/usr/lib/systemd/systemd", b"--user"])));
