@@ -1,9 +1,9 @@
 //! What an encoder costs: items go through each format, and the same lines through serde_json's own serialisation; the
 //! times of both, and their ratio, come out.
 //!
-//! `cargo bench -p msgget-trace --bench encode`. No test asserts its numbers: where the compiler happens to put the loop that
-//! looks for what is to be escaped moves the baseline by a fifth from one build to the next, and with it the ratio. So what
-//! a change is worth, the times of our own tell, of both builds on one machine.
+//! `cargo bench -p msgget-trace --bench encode`. No test asserts its numbers: the time of the baseline has been seen to differ
+//! by a fifth between two builds of which none changed it, and with it the ratio. So what a change is worth, the times of
+//! our own tell, of both builds in turn on one machine.
 
 mod baseline;
 mod mixture;

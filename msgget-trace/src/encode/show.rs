@@ -108,8 +108,7 @@ impl Display for Rfc3339 {
     }
 }
 
-/// Puts the last digits of `number` to the base `BASE`, which is at most 16, into `places`, as many as these are. The
-/// machinery of `format!` takes several times as long, and every line has a dozen such numbers.
+/// Puts the last digits of `number` to the base `BASE`, which is at most 16, into `places`, as many as these are.
 fn digits<const BASE: u64>(places: &mut [u8], number: u64) {
     places.iter_mut().rev().fold(number, |rest, place| {
         *place = b"0123456789abcdef"[(rest % BASE % 16) as usize];
