@@ -19,12 +19,13 @@ use super::cpio::Archive;
 use crate::{guest, test};
 
 /// Tests of the daemon that stay on this machine.
-const ELSEWHERE: [(&str, &str); 5] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     ("pace", "needs the speed of a real machine"),
     ("programs", "wants interpreters by the dozen, and strace; no kernel matters to it"),
     ("receivers", "wants rsyslog and logrotate; no kernel matters to it"),
-    ("schema", "asks nothing of the kernel"),
     ("resolver", "keeps deadlines of 100 ms, which an emulated machine cannot"),
+    ("schema", "asks nothing of the kernel"),
+    ("status", "asks little of the kernel, and takes long"),
 ];
 
 /// The programs that the other tests start, from these folders.
