@@ -149,7 +149,7 @@ fn all_calls_of_a_process_agree_on_it() {
 
 #[test]
 fn first_process_of_a_pid_namespace() {
-    live!(60);
+    live!(60, alone);
     if !sys::in_host_pid_namespace() {
         skip!("host process ids cannot be known inside a pid namespace");
     }

@@ -32,13 +32,17 @@ macro_rules! test_name {
 
 /// Opens every live test: skips it where the kernel cannot be traced, waits for its [`Share`] of the machine, and ends the
 /// whole run if the test has not ended that many seconds later. `live!(60, floods)` opens one that calls without end or
-/// faster than every daemon can print: it runs while no other live test does.
+/// faster than every daemon can print: it runs while no other live test does. So does `live!(60, alone)`, whose calls other
+/// tests would take for malformed.
 #[macro_export]
 macro_rules! live {
     ($seconds:expr) => {
         $crate::live!($seconds, in $crate::common::live::Share::among_others());
     };
     ($seconds:expr, floods) => {
+        $crate::live!($seconds, in $crate::common::live::Share::alone());
+    };
+    ($seconds:expr, alone) => {
         $crate::live!($seconds, in $crate::common::live::Share::alone());
     };
     ($seconds:expr, in $share:expr) => {
