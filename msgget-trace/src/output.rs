@@ -12,7 +12,7 @@ use std::{
     env,
     io::{self, IsTerminal as _},
     os::fd::AsRawFd as _,
-    path::Path,
+    path::{Path, PathBuf},
     rc::Rc,
     time::Instant,
 };
@@ -20,6 +20,7 @@ use std::{
 pub use delivery::Delivery;
 use frame::Frame;
 use spooled::Spooled;
+use uuid::Uuid;
 
 use crate::{
     config::{self, SpoolOptions, To},
@@ -262,12 +263,37 @@ fn terminal() -> Table {
     Table { width: known.then_some(size.ws_col), colour }
 }
 
-/// The name of an output's folder among those of spools: for ever the same for the same place and format.
-fn folder(spool: &Path, config: &config::Output) -> std::path::PathBuf {
+/// The folder of an output among those of spools: for ever the same for the same place and format, and no other's. The digits
+/// at the end tell apart what looks the same once it is fit for a name.
+fn folder(spool: &Path, config: &config::Output) -> PathBuf {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || "._".contains(letter) { letter } else { '-' };
     let name = format!("{}-{}", config.format.name(), config.to);
-    spool.join(name.chars().map(plain).collect::<String>())
+    let digits = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string();
+    let shown: String = name.chars().map(plain).take(FOLDER_CHARS).collect();
+    spool.join(format!("{shown}-{digits:.12}"))
 }
+
+/// How much of a place is to be read in the name of its folder, which has at most 255 bytes.
+const FOLDER_CHARS: usize = 100;
 
 /// What an output and its delivery share.
 type Shared = Rc<spooled::Shared>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_outputs_share_a_folder() {
+        let named = |output: &str| folder(Path::new("/s"), &output.parse().unwrap());
+        let long = format!("/{}", "x".repeat(1000));
+        let outputs = ["/a/b", "/a-b", "/a b", "ecs=/a/b", "tcp://a:1", "udp://a:1", &long, &format!("{long}y")];
+        for (nth, output) in outputs.iter().enumerate() {
+            let folder = named(output);
+            assert_eq!(folder, named(output));
+            assert!(folder.file_name().unwrap().len() <= 255 && folder.parent() == Some(Path::new("/s")), "{folder:?}");
+            assert!(outputs[..nth].iter().all(|other| named(other) != folder), "{output}");
+        }
+        assert!(named("tcp://siem:601").to_str().unwrap().starts_with("/s/json-tcp---siem-601-"));
+    }
+}

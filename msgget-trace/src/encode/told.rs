@@ -5,37 +5,16 @@ use std::{fs, sync::Arc};
 use msgget_trace_ebpf::{Call as Record, EVICTED, FACT_REMOVED, FACT_TORN_DOWN, NOT_EXECUTED, Owner};
 use uuid::Uuid;
 
-use super::{Item, Sensor};
+use super::Item;
+pub(super) use super::sample::{sensor, who};
 use crate::{
     detect::{Engine, Finding},
-    enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
     event::{
         Aggregate, Attributed, BootTime, Call, Control, Counts, Health, Image, LossReason, News, Outcome, OutputState,
         Passed, Payer, Queue, Rung, Source,
         sample::{self, call, call_of, control_of, control_record, record},
     },
 };
-
-/// Clocks that differ by a known distance, on a known host.
-pub(crate) fn sensor() -> Sensor {
-    let host = Host {
-        id: Some("0123456789abcdef0123456789abcdef".into()),
-        boot_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
-        name: Some("db01".into()),
-        kernel: Some("6.1.0-28-amd64".into()),
-    };
-    Sensor { run: Uuid::from_u128(1), host, clock: Clock::fixed(1_785_589_000_000_000_000), rung: Rung::TpBtf }
-}
-
-/// In a container of a pod, as a user with a name.
-pub(super) fn who() -> Who<'static> {
-    let id = "0123456789abcdef".repeat(4);
-    let path =
-        format!("/kubepods.slice/kubepods-pod01234567_89ab_cdef_0123_456789abcdef.slice/cri-containerd-{id}.scope");
-    let container = Container::from_path(path.as_bytes()).map(Arc::new);
-    let place = Place { cgroup: Ok(CgroupPath { bytes: path.as_bytes().into(), whole: true }), container };
-    Who { place, user: Some(b"alice"), effective_user: Some(b"root"), group: None, effective_group: None }
-}
 
 /// The finding that the creation completes, which a process makes 10 us after it found key 42 free.
 pub(super) fn finding() -> Finding {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     common::{bpffs::kill, run},
@@ -18,10 +19,12 @@ use crate::{
     told::{Calls, await_until, call, ledger, number, records, sequence, text},
 };
 
-/// The folder of the spool of an output in JSON.
+/// The folder of the spool of an output in JSON, as it is for ever: what waits there must be found by the next version, too.
 pub(crate) fn folder(spool: &Path, output: &str) -> PathBuf {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || "._".contains(letter) { letter } else { '-' };
-    spool.join(format!("json-{output}").chars().map(plain).collect::<String>())
+    let name = format!("json-{output}");
+    let digits = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string();
+    spool.join(name.chars().map(plain).take(100).collect::<String>() + "-" + &digits[..12])
 }
 
 /// What the ledger says of the output that leads to `name`.
