@@ -66,6 +66,8 @@ pub enum Command {
         #[arg(required = true, last = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
+    /// Print what is known of every rule: when it matches, what it cannot see, what to do (Markdown).
+    Rules,
     /// Print the JSON Schema (draft 2020-12) that every line of the json format keeps to.
     Schema,
     /// Detach and remove what a daemon that is gone has left pinned; say what is lost by it.

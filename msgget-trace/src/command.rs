@@ -1,6 +1,7 @@
 //! What the user can ask for, one file each: a command line goes in, an exit status comes out.
 
 mod exec;
+mod rules;
 mod run;
 mod schema;
 mod status;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> ExitCode {
             messages(config.kernel_log);
             exec::run(&config, &command).map_or_else(|failure| failed(&failure, failure.exec_status()), ExitCode::from)
         }
+        Command::Rules => done(rules::run()),
         Command::Schema => done(schema::run()),
         Command::Unpin { pin } => {
             messages(KernelLog::Off);

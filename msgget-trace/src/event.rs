@@ -28,7 +28,7 @@ use uuid::Uuid;
 pub const IPC_PRIVATE: i32 = 0;
 
 /// A moment on the boot clock (`CLOCK_BOOTTIME`), in ns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootTime(pub u64);
 
 impl BootTime {
@@ -276,6 +276,18 @@ pub enum Event {
     Control(Control),
 }
 
+impl From<Call> for Event {
+    fn from(call: Call) -> Self {
+        Self::Call(call)
+    }
+}
+
+impl From<Control> for Event {
+    fn from(control: Control) -> Self {
+        Self::Control(control)
+    }
+}
+
 impl Event {
     /// Which it is for ever after.
     #[must_use]
@@ -318,6 +330,58 @@ impl Event {
         match self {
             Self::Call(call) => &mut call.caller,
             Self::Control(control) => &mut control.caller,
+        }
+    }
+
+    /// When it began, or the closest known moment after.
+    #[must_use]
+    pub fn timestamp(&self) -> BootTime {
+        match self {
+            Self::Call(call) => call.timestamp(),
+            Self::Control(control) => control.timestamp(),
+        }
+    }
+
+    /// What the kernel did.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Call(call) => call.outcome,
+            Self::Control(control) => control.outcome,
+        }
+    }
+
+    /// Return value.
+    #[must_use]
+    pub const fn result(&self) -> i64 {
+        match self {
+            Self::Call(call) => call.result,
+            Self::Control(control) => control.result,
+        }
+    }
+
+    /// The errno with which the kernel ended it, if it failed.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        Errno::from_result(self.result()).filter(|_| self.outcome() != Outcome::NotExecuted)
+    }
+
+    /// The system call that it is; `None` for the end of a queue with its namespace.
+    #[must_use]
+    pub const fn system_call(&self) -> Option<&'static str> {
+        match self {
+            Self::Call(_) => Some("msgget"),
+            Self::Control(control) if control.teardown() => None,
+            Self::Control(_) => Some("msgctl"),
+        }
+    }
+
+    /// Id of the queue it is about, if there is one.
+    #[must_use]
+    pub fn queue(&self) -> Option<i64> {
+        match self {
+            Self::Call(call) => (call.result >= 0 && call.executed()).then_some(call.result),
+            Self::Control(control) => Some(control.msqid.into()),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     detect::{Engine, Verdict},
     encode::{Item, Sensor},
     enrich::{Enricher, Images},
-    event::{Aggregate, Call, Control, Event, Health, Outcome},
+    event::{Aggregate, Call, Event, Health, Outcome},
     output::Outputs,
 };
 
@@ -120,12 +120,13 @@ impl Pipeline {
 
     /// Tells of `health`.
     pub fn report(&mut self, health: &Health, outputs: &mut Outputs, tally: &mut Tally) {
+        self.engine.observe_health(health);
         tally.health += 1;
         outputs.tell(&Item::Health { health, nth: self.news }, &self.sensor);
         self.news += 1;
     }
 
-    /// Tells of `aggregate`.
+    /// Tells of `aggregate`, and what it leads to.
     pub fn aggregate(&mut self, aggregate: &Aggregate, outputs: &mut Outputs, tally: &mut Tally) {
         tally.aggregates += 1;
         let attributed = aggregate.attributed.as_ref();
@@ -135,57 +136,62 @@ impl Pipeline {
         let user = attributed.and_then(|attributed| self.enricher.user(attributed.euid?));
         outputs.tell(&Item::Aggregate { aggregate, place: place.as_ref(), user, nth: self.news }, &self.sensor);
         self.news += 1;
+        let verdict = self.engine.observe_aggregate(aggregate);
+        for finding in &verdict.findings {
+            let who = &self.enricher.who(finding.event.caller());
+            tally.findings += 1;
+            outputs.tell(&Item::Finding { finding, who, tags: verdict.tags }, &self.sensor);
+        }
     }
 
     /// Tells what `event` leads to; nothing unless its source `tells` of it.
     pub fn finish(&mut self, event: &Event, tells: bool, outputs: &mut Outputs, tally: &mut Tally) {
         tally.read += 1;
-        match event {
-            Event::Call(call) => self.finish_call(call, tells, outputs, tally),
-            Event::Control(control) => self.finish_control(control, tells, outputs, tally),
-        }
-    }
-
-    fn finish_control(&mut self, control: &Control, tells: bool, outputs: &mut Outputs, tally: &mut Tally) {
-        if !tells {
-            tally.early += 1;
-            return;
-        }
-        tally.controls += 1;
-        let (tags, who) = (self.engine.observe_control(control), self.enricher.who(&control.caller));
-        outputs.tell(&Item::Control { control, who: &who, tags }, &self.sensor);
-    }
-
-    fn finish_call(&mut self, call: &Call, tells: bool, outputs: &mut Outputs, tally: &mut Tally) {
-        if call.witness {
-            tally.witnesses += 1;
-            return;
-        }
-        let Verdict { tags, findings } = self.engine.observe(call);
-        let who = &self.enricher.who(&call.caller);
-        let item = Item::Call { call, who, tags };
-        if let Some(canary) = self.canary.as_ref().filter(|canary| canary.ours(call)) {
-            // Up to the last stage, although nobody wants to read of it.
-            outputs.rehearse(&item, &self.sensor);
-            tally.canaries += 1;
-            if canary.is(call) {
-                self.arrived = Some(canary.check(call));
+        if let Event::Call(call) = event {
+            if call.witness {
+                tally.witnesses += 1;
+                return;
             }
-            return;
+            if self.is_canary(event, call, outputs) {
+                tally.canaries += 1;
+                return;
+            }
         }
         if !tells {
             tally.early += 1;
             return;
         }
-        outputs.tell(&item, &self.sensor);
-        tally.calls += 1;
-        tally.unpaired += u64::from(call.outcome == Outcome::Unpaired);
-        tally.not_executed += u64::from(call.outcome == Outcome::NotExecuted);
-        tally.ambiguous += u64::from(call.outcome == Outcome::Ambiguous);
+        let Verdict { tags, findings } = self.engine.observe(event);
+        let who = &self.enricher.who(event.caller());
+        match event {
+            Event::Call(call) => {
+                outputs.tell(&Item::Call { call, who, tags }, &self.sensor);
+                tally.calls += 1;
+                tally.unpaired += u64::from(call.outcome == Outcome::Unpaired);
+                tally.not_executed += u64::from(call.outcome == Outcome::NotExecuted);
+                tally.ambiguous += u64::from(call.outcome == Outcome::Ambiguous);
+            }
+            Event::Control(control) => {
+                outputs.tell(&Item::Control { control, who, tags }, &self.sensor);
+                tally.controls += 1;
+            }
+        }
         for finding in &findings {
             tally.findings += 1;
             outputs.tell(&Item::Finding { finding, who, tags }, &self.sensor);
         }
+    }
+
+    /// True if `call` is a canary, which goes through the remaining stages, although nobody wants to read of it. What rules
+    /// remember stays as it is without it, and so as a recording makes it.
+    fn is_canary(&mut self, event: &Event, call: &Call, outputs: &mut Outputs) -> bool {
+        let Some(canary) = self.canary.as_ref().filter(|canary| canary.ours(call)) else { return false };
+        let who = &self.enricher.who(&call.caller);
+        outputs.rehearse(&Item::Call { call, who, tags: Engine::tags(event) }, &self.sensor);
+        if canary.is(call) {
+            self.arrived = Some(canary.check(call));
+        }
+        true
     }
 
     /// Awaits `canary`, which has been sent.

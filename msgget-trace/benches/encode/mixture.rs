@@ -65,19 +65,17 @@ impl Mixture {
                     Some(Arc::new(image(&[b"/usr/lib/postgresql/15/bin/postgres", b"-D", b"/srv/db"])));
                 event.caller_mut().parent_image = Some(Arc::new(image(&[b"/usr/lib/systemd/systemd", b"--user"])));
             }
+            let verdict = engine.observe(&event);
+            findings.extend(verdict.findings);
             match event {
-                Event::Call(call) => {
-                    let verdict = engine.observe(&call);
-                    findings.extend(verdict.findings);
-                    calls.push((call, verdict.tags));
-                }
-                Event::Control(control) => {
-                    let tags = engine.observe_control(&control);
-                    controls.push((control, tags));
-                }
+                Event::Call(call) => calls.push((call, verdict.tags)),
+                Event::Control(control) => controls.push((control, verdict.tags)),
             }
         }
-        let finding = findings.into_iter().next().ok_or("no rule found anything in the calls")?;
+        let finding = findings
+            .into_iter()
+            .find(|finding| finding.rule.name == "check_then_create")
+            .ok_or("no rule found anything in the calls")?;
         Ok(Self { sensor: sensor(), makers: makers(), calls, controls, finding, aggregate: aggregate(), news: news() })
     }
 

@@ -21,7 +21,7 @@ use std::{
     io::Write as _,
 };
 
-use super::{Escaped, Item, Sensor};
+use super::{Escaped, Item, Sensor, show::Key};
 use crate::{
     detect::{Finding, Severity, Value},
     enrich::Who,
@@ -48,7 +48,7 @@ pub(super) fn line(item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Ve
     extension.set("msggetTraceSequence", Some(sequence));
     extension.finding(finding, who, sensor);
     // Last, for it does not end in a blank: some readers take blanks off the end of a line.
-    extension.set("msg", Some(finding.rule.description));
+    extension.set("msg", Some(&finding.summary));
     out.push(b'\n');
 }
 
@@ -68,16 +68,16 @@ struct Extension<'a>(&'a mut Vec<u8>);
 
 impl Extension<'_> {
     fn finding(&mut self, finding: &Finding, who: &Who<'_>, sensor: &Sensor) {
-        let (call, caller) = (&finding.call, &finding.call.caller);
+        let (event, caller) = (&finding.event, finding.event.caller());
         let ms = |moment| sensor.clock.wall(moment) / MILLISECOND;
-        self.set("rt", Some(ms(call.timestamp())));
-        self.set("start", call.entered.map(ms));
-        self.set("end", Some(ms(call.left)));
+        self.set("rt", Some(ms(event.timestamp())));
+        self.set("start", event.entered().map(ms));
+        self.set("end", Some(ms(event.left())));
         self.set("deviceExternalId", sensor.host.id.as_deref());
-        self.set("act", Some(call.outcome.name()));
-        self.set("outcome", Some(if call.errno().is_some() { "failure" } else { "success" }));
-        self.set("reason", call.errno());
-        self.set("cat", Some(finding.rule.cwe));
+        self.set("act", Some(event.outcome().name()));
+        self.set("outcome", Some(if event.errno().is_some() { "failure" } else { "success" }));
+        self.set("reason", event.errno());
+        self.set("cat", finding.rule.cwe);
 
         self.set("shost", caller.nodename.as_ref().and_then(|name| text(before_nul(name))));
         self.set("suid", caller.uid);
@@ -90,17 +90,18 @@ impl Extension<'_> {
         self.set("filePath", image.and_then(|image| text(image.path.as_deref()?)));
         self.set("fileId", image.and_then(|image| image.inode));
 
-        self.labelled("cs1", "key", Some(format_args!("{:#010x}", call.key)));
-        self.labelled("cs2", "flags", Some(call.flags));
+        let call = event.call();
+        self.labelled("cs1", "key", call.map(|call| call.key).or(finding.key()).map(Key));
+        self.labelled("cs2", "flags", call.map(|call| call.flags));
         self.labelled("cs3", "ipcNamespace", caller.ipc_ns);
         self.labelled("cs4", "containerId", who.place.container.as_ref().map(|container| &container.id));
         self.labelled("cs5", "evidence", Some(Spaced(|| finding.evidence.iter())));
         self.labelled("cs6", "commandLine", image.and_then(command_line));
-        self.labelled("cn1", "queue", (call.errno().is_none()).then_some(call.result));
+        self.labelled("cn1", "queue", event.queue());
         let numbers = finding.values.iter().filter_map(|(name, value)| match value {
             Value::Uint64(number) => Some((*name, *number)),
-            // The key has a place of its own, and so has the evidence.
-            Value::Int32(_) | Value::Call(_) => None,
+            // The key has a place of its own, and so have the evidence and the queue.
+            Value::Int32(_) | Value::Call(_) | Value::Word(_) => None,
         });
         for (key, (name, number)) in ["cn2", "cn3"].into_iter().zip(numbers) {
             // The format's integers are signed.

@@ -140,7 +140,7 @@ impl Item<'_> {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Call { call, .. } => call.errno(),
-            Self::Finding { finding, .. } => finding.call.errno(),
+            Self::Finding { finding, .. } => finding.event.errno(),
             Self::Control { control, .. } if control.outcome != Outcome::NotExecuted => {
                 Errno::from_result(control.result)
             }
@@ -154,7 +154,7 @@ impl Item<'_> {
         match self {
             Self::Call { call, .. } => Some(call.outcome),
             Self::Control { control, .. } => Some(control.outcome),
-            Self::Finding { finding, .. } => Some(finding.call.outcome),
+            Self::Finding { finding, .. } => Some(finding.event.outcome()),
             Self::Health { .. } | Self::Aggregate { .. } => None,
         }
     }
@@ -174,7 +174,7 @@ impl Item<'_> {
         match self {
             Self::Call { call, who, .. } => Some((&call.caller, who)),
             Self::Control { control, who, .. } => Some((&control.caller, who)),
-            Self::Finding { finding, who, .. } => Some((&finding.call.caller, who)),
+            Self::Finding { finding, who, .. } => Some((finding.event.caller(), who)),
             Self::Health { .. } | Self::Aggregate { .. } => None,
         }
     }
@@ -185,7 +185,7 @@ impl Item<'_> {
         match self {
             Self::Call { call, .. } => call.timestamp(),
             Self::Control { control, .. } => control.timestamp(),
-            Self::Finding { finding, .. } => finding.call.timestamp(),
+            Self::Finding { finding, .. } => finding.event.timestamp(),
             Self::Health { health, .. } => health.at,
             Self::Aggregate { aggregate, .. } => {
                 aggregate.attributed.as_ref().map_or(aggregate.at, |attributed| attributed.last)

@@ -7,6 +7,7 @@ mod aggregate;
 mod common;
 mod control;
 mod envelope;
+mod finding;
 mod health;
 mod program;
 mod schema;
@@ -17,16 +18,15 @@ use program::Program;
 pub use schema::schema;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tracee::{Argument, ArgumentValue, DetectedFrom, Metadata, Tracee, What};
+use tracee::{Argument, ArgumentValue, Tracee, What};
 
 use crate::{
-    detect::{Finding, Value},
     encode::{
         Item, Sensor,
         show::{Hex, Key, Octal, Shown, append},
     },
     enrich::Who,
-    event::{Abi, Call, CallId, Caller, Errno, MsgFlags, Outcome, Queue, Source},
+    event::{Abi, Call, Caller, Errno, MsgFlags, Outcome, Queue, Source},
 };
 
 /// Version of the fields below: the minor grows with every addition, the major with every other change.
@@ -46,7 +46,7 @@ pub(super) fn line(item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Ve
             sensor.control(control, who, sensor.common(&control.caller, who, id, tags, sequence), out);
         }
         Item::Finding { finding, who, tags } => {
-            sensor.finding(finding, who, sensor.common(&finding.call.caller, who, id, tags, sequence), out);
+            sensor.finding(finding, who, sensor.common(finding.event.caller(), who, id, tags, sequence), out);
         }
         Item::Health { health, .. } => append(&sensor.envelope(item, sequence, sensor.news(health)), out),
         Item::Aggregate { aggregate, place, user, .. } => {
@@ -60,7 +60,7 @@ impl Sensor {
         let args = arguments(call);
         event(
             &call.caller,
-            Tracee::new(&call.caller, who, &self.clock, what(call, MSGGET, "msgget", call.result)).with_args(&args),
+            Tracee::new(&call.caller, who, &self.clock, what(call)).with_args(&args),
             common,
             CallFacts {
                 outcome: call.outcome.name(),
@@ -85,37 +85,18 @@ impl Sensor {
             out,
         );
     }
-
-    /// The context is the call that completed it, as in Tracee's findings.
-    fn finding(&self, finding: &Finding, who: &Who<'_>, common: Common<'_>, out: &mut Vec<u8>) {
-        let call = &finding.call;
-        let call_args = arguments(call);
-        let mut args: Vec<_> = finding.values.iter().map(|(name, value)| argument(name, value)).collect();
-        args.push(Argument {
-            name: "detectedFrom",
-            r#type: "unknown",
-            value: ArgumentValue::DetectedFrom(DetectedFrom {
-                id: MSGGET,
-                name: "msgget",
-                args: &call_args,
-                return_value: call.result,
-            }),
-        });
-        event(
-            &call.caller,
-            Tracee::new(&call.caller, who, &self.clock, what(call, finding.rule.event_id, finding.rule.name, 0))
-                .with_args(&args)
-                .with_metadata(Metadata::new(finding)),
-            common,
-            FindingFacts { evidence: finding.evidence.iter().copied().map(Shown).collect(), cwe: finding.rule.cwe },
-            out,
-        );
-    }
 }
 
-/// The event `name` that `call` is, or completed.
-fn what(call: &Call, id: u32, name: &'static str, result: i64) -> What {
-    What { id, name, syscall: "msgget", at: call.timestamp(), result, compat: call.door.abi == Abi::I386 }
+/// The event that `call` is.
+fn what(call: &Call) -> What {
+    What {
+        id: MSGGET,
+        name: "msgget",
+        syscall: "msgget",
+        at: call.timestamp(),
+        result: call.result,
+        compat: call.door.abi == Abi::I386,
+    }
 }
 
 /// Appends the line of what `caller` did.
@@ -129,15 +110,6 @@ fn arguments(call: &Call) -> [Argument<'static>; 2] {
         Argument { name: "key", r#type: "int32", value: ArgumentValue::Int32(call.key) },
         Argument { name: "msgflg", r#type: "int32", value: ArgumentValue::Int32(call.flags.0) },
     ]
-}
-
-fn argument(name: &'static str, value: &Value) -> Argument<'static> {
-    let (r#type, value) = match *value {
-        Value::Int32(number) => ("int32", ArgumentValue::Int32(number)),
-        Value::Uint64(number) => ("uint64", ArgumentValue::Uint64(number)),
-        Value::Call(id) => ("string", ArgumentValue::Call(Shown(id))),
-    };
-    Argument { name, r#type, value }
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -230,17 +202,6 @@ impl QueueFacts {
             age_ns: age,
         }
     }
-}
-
-/// Ours, on the line of a finding.
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FindingFacts {
-    /// Ids of the calls it rests on, oldest first.
-    evidence: Vec<Shown<CallId>>,
-    /// Its kind in the words of CWE.
-    #[schemars(regex(pattern = r"^CWE-[0-9]+$"))]
-    cwe: &'static str,
 }
 
 #[cfg(test)]

@@ -81,8 +81,7 @@ fn about_control(control: &Control, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn about_finding(finding: &Finding, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let call = &finding.call;
-    write!(f, "{}: {}, key {}", finding.rule.description, Who(&call.caller), Key(call.key))
+    write!(f, "{}: {} {}", finding.rule.name, Who(finding.event.caller()), finding.summary)
 }
 
 fn about_news(news: &News, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Escaped, Format, Item, Sensor};
 use crate::{
-    detect::{Engine, Verdict},
+    detect::{Engine, Finding, Verdict},
     enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
     event::{
         Aggregate, Attributed, BootTime, Call, Control, Counts, Health, Image, LossReason, News, OutputState, Passed,
@@ -53,8 +53,21 @@ pub(crate) fn named() -> Call {
 /// A check, and the creation that rests on it.
 pub(crate) fn check_then_create() -> Verdict {
     let mut engine = Engine::new();
-    engine.observe(&call(4096, 0, 42, 0, -2));
-    engine.observe(&call(4272, 10_000, 42, 0o1600, 0))
+    engine.observe(&call(4096, 0, 42, 0, -2).into());
+    engine.observe(&call(4272, 10_000, 42, 0o1600, 0).into())
+}
+
+/// The race that another user's process wins in between.
+pub(crate) fn raced() -> Finding {
+    let mut engine = Engine::new();
+    engine.observe(&call(4096, 0, 42, 0, -2).into());
+    let rival =
+        Record { pid: 666, uid: 1001, euid: 1001, suid: 1001, comm: *b"sq\xffat\0\0\0\0\0\0\0\0\0\0\0", ..record() };
+    let (enter_ns, exit_ns) = (rival.enter_ns + 5_000, rival.exit_ns + 5_000);
+    let rival = Record { enter_ns, exit_ns, msgflg: 0o3600, ret: 7, ..rival };
+    engine.observe(&call_of(4184, &rival).into());
+    let findings = engine.observe(&call(4272, 10_000, 42, 0o3600, -17).into()).findings;
+    findings.into_iter().find(|finding| finding.certainty.is_some()).unwrap()
 }
 
 /// What the kernel says of a queue that was removed, and of one that ended with its namespace.
@@ -201,7 +214,7 @@ pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
         ("named", named()),
     ];
     for (name, call) in &calls {
-        tell(name, &Item::Call { call, who, tags: Engine::new().observe(call).tags }, &sensor);
+        tell(name, &Item::Call { call, who, tags: Engine::tags(&call.clone().into()) }, &sensor);
     }
     let [removed, torn_down] = removals();
     let unseen = Record { pairing: EVICTED, enter_ns: 0, ..control_record(0, 0) };
@@ -215,10 +228,12 @@ pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
         ("torn_down", control_of(4976, &torn_down), &fexit),
     ];
     for (name, control, sensor) in &controls {
-        tell(name, &Item::Control { control, who, tags: Engine::new().observe_control(control) }, sensor);
+        tell(name, &Item::Control { control, who, tags: Engine::tags(&control.clone().into()) }, sensor);
     }
     let verdict = check_then_create();
     tell("check_then_create", &Item::Finding { finding: &verdict.findings[0], who, tags: verdict.tags }, &sensor);
+    let raced = raced();
+    tell("check_then_create_raced", &Item::Finding { finding: &raced, who, tags: Engine::tags(&raced.event) }, &sensor);
     for (nth, news) in (0..).zip(news()) {
         let name = match &news {
             News::Loss { reason, .. } => reason.name(),

@@ -6,6 +6,7 @@ use msgget_trace_ebpf::{Call as Record, EVICTED, FACT_REMOVED, FACT_TORN_DOWN, N
 use uuid::Uuid;
 
 use super::Item;
+use super::sample::{check_then_create, raced};
 pub(super) use super::sample::{sensor, who};
 use crate::{
     detect::{Engine, Finding},
@@ -18,9 +19,7 @@ use crate::{
 
 /// The finding that the creation completes, which a process makes 10 us after it found key 42 free.
 pub(super) fn finding() -> Finding {
-    let mut engine = Engine::new();
-    engine.observe(&call(4096, 0, 42, 0, -2));
-    engine.observe(&call(4272, 10_000, 42, 0o1600, 0)).findings.remove(0)
+    check_then_create().findings.remove(0)
 }
 
 /// A call of a program that is known.
@@ -132,15 +131,15 @@ pub(super) fn aggregates() -> Vec<(&'static str, Aggregate)> {
 /// Shows `tell` every item there is, with a name.
 pub(crate) fn everything(mut tell: impl FnMut(&str, &Item<'_>)) {
     let who = &who();
-    let engine = Engine::new();
     for (name, call) in &calls() {
-        tell(name, &Item::Call { call, who, tags: Engine::new().observe(call).tags });
+        tell(name, &Item::Call { call, who, tags: Engine::tags(&call.clone().into()) });
     }
     for (name, control) in &controls() {
-        tell(name, &Item::Control { control, who, tags: engine.observe_control(control) });
+        tell(name, &Item::Control { control, who, tags: Engine::tags(&control.clone().into()) });
     }
-    let finding = &finding();
-    tell(finding.rule.name, &Item::Finding { finding, who, tags: Engine::new().observe(&finding.call).tags });
+    for finding in &[finding(), raced()] {
+        tell(finding.rule.name, &Item::Finding { finding, who, tags: Engine::tags(&finding.event) });
+    }
     for (nth, health) in (1..).zip(&news()) {
         tell(health.news.name(), &Item::Health { health, nth });
     }

@@ -27,6 +27,18 @@ impl Counts {
         self.0.iter().sum()
     }
 
+    /// Those that made a queue.
+    #[must_use]
+    pub const fn created(&self) -> u64 {
+        self.0[COUNT_CREATED]
+    }
+
+    /// Those that failed.
+    #[must_use]
+    pub const fn failed(&self) -> u64 {
+        self.0[COUNT_FAILED]
+    }
+
     /// The outcomes there were, each with its number.
     pub fn by_outcome(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Self::NAMES.iter().map(|(nth, name)| (*name, self.0[*nth])).filter(|(_, count)| *count > 0)

@@ -12,7 +12,7 @@ use crate::{
         escape::unescape,
         told::{everything, finding, golden, sensor, who},
     },
-    event::{Errno, Outcome, sample},
+    event::{Errno, Event, Outcome, sample},
 };
 
 /// A line, taken apart.
@@ -91,23 +91,24 @@ fn told(finding: &Finding, who: &Who<'_>) -> String {
 #[test]
 fn golden_line() {
     let mut finding = finding();
-    finding.call.caller.image = Some(Arc::new(sample::image()));
+    finding.event.caller_mut().image = Some(Arc::new(sample::image()));
     golden("check_then_create.cef", &told(&finding, &who()));
 }
 
 #[test]
 fn says_what_the_finding_says() {
     let mut finding = finding();
-    finding.call.outcome = Outcome::Failed(Errno::EEXIST);
-    finding.call.result = -17;
+    let Event::Call(call) = &mut finding.event else { panic!() };
+    call.outcome = Outcome::Failed(Errno::EEXIST);
+    call.result = -17;
     let Parsed { header, extension } = parse(&told(&finding, &who())).unwrap();
     let version = env!("CARGO_PKG_VERSION");
-    let wanted = ["CEF:0", "msgget-trace project", "msgget-trace", version, "MSGGET-3", "check_then_create", "5"];
+    let wanted = ["CEF:0", "msgget-trace project", "msgget-trace", version, "MSGGET-3", "check_then_create", "8"];
     assert_eq!(header, wanted);
     for (key, value) in [
         ("rt", "1785589110000"),
         ("start", "1785589110000"),
-        ("externalId", "622d2d64-26d0-57d3-abb3-00de22d22678"),
+        ("externalId", "d3b35465-3772-5f1e-9de5-7d1e1775848a"),
         ("deviceExternalId", "0123456789abcdef0123456789abcdef"),
         ("msggetTraceSequence", "3"),
         ("act", "failed"),
@@ -126,7 +127,7 @@ fn says_what_the_finding_says() {
         ("cn2Label", "windowNs"),
         ("cn2", "9300"),
         ("cn3Label", "windowMaxNs"),
-        ("msg", finding.rule.description),
+        ("msg", &finding.summary),
     ] {
         assert_eq!(extension.get(key).map(String::as_str), Some(value), "{key}");
     }
@@ -202,7 +203,7 @@ proptest! {
         user in "[ =|\\\\\nsuid]{0,24}",
     ) {
         let mut finding = finding();
-        let caller = &mut finding.call.caller;
+        let caller = finding.event.caller_mut();
         caller.comm[..15].copy_from_slice(&comm);
         caller.nodename = Some(nodename);
         caller.image = Some(Arc::new(Image {
@@ -214,7 +215,7 @@ proptest! {
         let line = told(&finding, &who);
         let Parsed { header, extension } = parse(&line).map_err(TestCaseError::fail)?;
         prop_assert_eq!(header.len(), 7);
-        prop_assert!(shown(before_nul(&finding.call.caller.comm), extension.get("sproc")), "{}", line);
+        prop_assert!(shown(before_nul(&finding.event.caller().comm), extension.get("sproc")), "{}", line);
         prop_assert!(shown(before_nul(&nodename), extension.get("shost")), "{}", line);
         prop_assert!(shown(&path, extension.get("filePath")), "{}", line);
         prop_assert!(shown(user.as_bytes(), extension.get("suser")), "{}", line);

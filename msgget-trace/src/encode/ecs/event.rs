@@ -84,9 +84,9 @@ impl<'a> Event<'a> {
                 kind: "alert",
                 category: &["intrusion_detection", "api"],
                 r#type: Some("info"),
-                action: "msgget",
-                reason: Some(finding.rule.description),
-                duration: of_call(&finding.call),
+                action: finding.event.system_call().unwrap_or("namespace-teardown"),
+                reason: Some(&finding.summary),
+                duration: finding.event.entered().map(|entered| finding.event.left().since(entered)),
                 provider: SENSOR,
             },
             Item::Health { health, .. } => Class::of_health(health),
@@ -173,7 +173,7 @@ fn outcome(item: &Item<'_>) -> Option<&'static str> {
     let result = match item {
         Item::Call { call, .. } => call.result,
         Item::Control { control, .. } => control.result,
-        Item::Finding { finding, .. } => finding.call.result,
+        Item::Finding { finding, .. } => finding.event.result(),
         Item::Health { .. } | Item::Aggregate { .. } => return None,
     };
     Some(match item.outcome() {

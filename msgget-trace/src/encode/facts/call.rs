@@ -162,6 +162,7 @@ impl Serialize for Values<'_> {
                 Value::Int32(number) => map.serialize_value(number)?,
                 Value::Uint64(number) => map.serialize_value(number)?,
                 Value::Call(id) => map.serialize_value(&Shown(id))?,
+                Value::Word(word) => map.serialize_value(word)?,
             }
         }
         map.end()

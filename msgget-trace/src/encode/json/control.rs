@@ -23,23 +23,11 @@ const MSGCTL: u32 = if cfg!(target_arch = "aarch64") { 187 } else { 71 };
 
 impl Sensor {
     pub(super) fn control(&self, control: &Control, who: &Who<'_>, common: Common<'_>, out: &mut Vec<u8>) {
-        let args = [
-            Argument { name: "msqid", r#type: "int32", value: ArgumentValue::Int32(control.msqid) },
-            Argument { name: "cmd", r#type: "int32", value: ArgumentValue::Int32(control.cmd) },
-        ];
+        let args = arguments(control);
         let door = control.door;
-        let what = What {
-            id: MSGCTL,
-            name: "msgctl",
-            // Nobody called it for a queue that ended with its namespace.
-            syscall: if control.teardown() { "" } else { "msgctl" },
-            at: control.timestamp(),
-            result: control.result,
-            compat: door.is_some_and(|door| door.abi == Abi::I386),
-        };
         event(
             &control.caller,
-            Tracee::new(&control.caller, who, &self.clock, what).with_args(&args),
+            Tracee::new(&control.caller, who, &self.clock, what(control)).with_args(&args),
             common,
             ControlFacts {
                 outcome: control.outcome.name(),
@@ -61,6 +49,27 @@ impl Sensor {
             out,
         );
     }
+}
+
+/// The event that `control` is.
+pub(super) fn what(control: &Control) -> What {
+    What {
+        id: MSGCTL,
+        name: "msgctl",
+        // Nobody called it for a queue that ended with its namespace.
+        syscall: if control.teardown() { "" } else { "msgctl" },
+        at: control.timestamp(),
+        result: control.result,
+        compat: control.door.is_some_and(|door| door.abi == Abi::I386),
+    }
+}
+
+/// Those arguments of msgctl(2) that are numbers, as Tracee names and types them.
+pub(super) fn arguments(control: &Control) -> [Argument<'static>; 2] {
+    [
+        Argument { name: "msqid", r#type: "int32", value: ArgumentValue::Int32(control.msqid) },
+        Argument { name: "cmd", r#type: "int32", value: ArgumentValue::Int32(control.cmd) },
+    ]
 }
 
 /// Ours, on the line of what became of a queue.

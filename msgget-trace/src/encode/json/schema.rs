@@ -13,10 +13,11 @@ use schemars::{
 use serde_json::{Value, json};
 
 use super::{
-    CallFacts, Event, FindingFacts, SCHEMA_VERSION, aggregate, control::ControlFacts, envelope::Envelope, health,
+    CallFacts, Event, SCHEMA_VERSION, aggregate, control::ControlFacts, envelope::Envelope, finding::FindingFacts,
+    health,
 };
 use crate::{
-    detect::{Tag, Tags},
+    detect::{Certainty, Confidence, Tag, Tags},
     encode::{
         Escaped,
         show::{Arguments, ByOutcome, Numbers, Shown},
@@ -37,7 +38,7 @@ pub fn schema() -> Value {
             named("msgctl"),
             generator,
         ),
-        kind::<Event<'_, FindingFacts>>(
+        kind::<Event<'_, FindingFacts<'_>>>(
             "finding",
             "A rule's verdict, in the context of the call that completed it.",
             |schema| require(schema, "metadata"),
@@ -159,6 +160,14 @@ pub(super) fn outcome_source(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn hook(_: &mut SchemaGenerator) -> Schema {
     one_of(Rung::ALL.map(Rung::name))
+}
+
+pub(super) fn confidence(_: &mut SchemaGenerator) -> Schema {
+    one_of([Confidence::Low, Confidence::Medium, Confidence::High].map(Confidence::name))
+}
+
+pub(super) fn certainty(_: &mut SchemaGenerator) -> Schema {
+    one_of([Certainty::Possible, Certainty::Definite].map(Certainty::name))
 }
 
 pub(super) fn abi(_: &mut SchemaGenerator) -> Schema {

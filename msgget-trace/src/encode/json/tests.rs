@@ -21,12 +21,12 @@ use crate::{
 };
 
 fn line(call: &Call) -> String {
-    text(&Item::Call { call, who: &who(), tags: Engine::new().observe(call).tags }, &sensor(), 1)
+    text(&Item::Call { call, who: &who(), tags: Engine::tags(&call.clone().into()) }, &sensor(), 1)
 }
 
 fn control_line(sensor: &Sensor, record: &Record) -> String {
     let control = &control_of(4976, record);
-    text(&Item::Control { control, who: &who(), tags: Engine::new().observe_control(control) }, sensor, 1)
+    text(&Item::Control { control, who: &who(), tags: Engine::tags(&control.clone().into()) }, sensor, 1)
 }
 
 fn text(item: &Item<'_>, sensor: &Sensor, sequence: u64) -> String {
@@ -43,6 +43,9 @@ fn golden_lines() {
     let verdict = sample::check_then_create();
     let finding = Item::Finding { finding: &verdict.findings[0], who: &who(), tags: verdict.tags };
     golden("check_then_create", &text(&finding, &sensor(), 3));
+    let raced = &sample::raced();
+    let finding = Item::Finding { finding: raced, who: &who(), tags: Engine::tags(&raced.event) };
+    golden("check_then_create_raced", &text(&finding, &sensor(), 4));
 }
 
 #[test]

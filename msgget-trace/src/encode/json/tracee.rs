@@ -205,6 +205,7 @@ pub(super) enum ArgumentValue<'a> {
     Int32(i32),
     Uint64(u64),
     Call(Shown<CallId>),
+    Word(&'static str),
     DetectedFrom(DetectedFrom<'a>),
 }
 

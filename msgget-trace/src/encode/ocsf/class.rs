@@ -9,7 +9,7 @@ use crate::{
         Item,
         show::{Key, Shown},
     },
-    event::{Command, Control, News, Outcome},
+    event::{Command, Control, Event, News, Outcome},
 };
 
 /// A class of the schema.
@@ -169,6 +169,16 @@ impl Kernel {
 
     const fn queue(name: Resource, system_call: Option<&'static str>) -> Self {
         Self { name: Shown(name), type_id: OTHER, r#type: QUEUE, system_call }
+    }
+}
+
+impl Resource {
+    /// What `event` was about.
+    pub(super) fn of(event: &Event) -> Self {
+        match event {
+            Event::Call(call) => Self::Key(call.key),
+            Event::Control(control) => resource(control),
+        }
     }
 }
 

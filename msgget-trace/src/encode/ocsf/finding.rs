@@ -27,14 +27,15 @@ pub(super) struct FindingFields<'a> {
     finding_info: Info<'a>,
     evidences: [Evidence<'a>; 1],
     resources: [Affected; 1],
-    vulnerabilities: [Vulnerability; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vulnerabilities: Option<[Vulnerability; 1]>,
 }
 
 #[derive(Serialize)]
 struct Info<'a> {
     uid: Shown<Uuid>,
     title: &'static str,
-    desc: &'static str,
+    desc: &'a str,
     /// ms since 1970
     created_time: u64,
     analytic: Analytic,
@@ -94,7 +95,7 @@ struct Weakness {
 
 impl<'a> FindingFields<'a> {
     pub(super) fn new(finding: &'a Finding, sensor: &Sensor) -> Self {
-        let (rule, call) = (finding.rule, &finding.call);
+        let (rule, event) = (finding.rule, &finding.event);
         Self {
             is_alert: true,
             action_id: 3,
@@ -104,21 +105,21 @@ impl<'a> FindingFields<'a> {
             finding_info: Info {
                 uid: Shown(finding.id()),
                 title: rule.name,
-                desc: rule.description,
-                created_time: millis(sensor.clock.wall(call.timestamp())),
+                desc: &finding.summary,
+                created_time: millis(sensor.clock.wall(event.timestamp())),
                 analytic: Analytic { uid: rule.id, name: rule.name, version: rule.version, type_id: 1, r#type: "Rule" },
                 related_events: Related(&finding.evidence),
                 related_events_count: finding.evidence.len(),
             },
             evidences: [Evidence { name: rule.name, data: Values(finding) }],
             resources: [Affected {
-                name: Shown(Resource::Key(call.key)),
+                name: Shown(finding.key().map_or_else(|| Resource::of(event), Resource::Key)),
                 r#type: QUEUE,
                 role_id: 3,
                 role: "Affected",
-                namespace: call.caller.ipc_ns.map(Digits),
+                namespace: event.caller().ipc_ns.map(Digits),
             }],
-            vulnerabilities: [Vulnerability { cwe: Weakness { uid: rule.cwe } }],
+            vulnerabilities: rule.cwe.map(|uid| [Vulnerability { cwe: Weakness { uid } }]),
         }
     }
 }

@@ -143,7 +143,7 @@ proptest! {
         }
         call.caller.euid = call.caller.uid;
         let who = Who { user: Some(&user), ..who() };
-        let finding = crate::detect::Finding { call: call.clone(), ..finding() };
+        let finding = crate::detect::Finding { event: call.clone().into(), ..finding() };
         for item in [
             Item::Call { call: &call, who: &who, tags: Tags::default() },
             Item::Finding { finding: &finding, who: &who, tags: Tags::default() },

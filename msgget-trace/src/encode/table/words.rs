@@ -104,7 +104,7 @@ fn add(text: &mut String, more: impl Display) {
 }
 
 fn of_finding(mut row: Row, finding: &Finding, who: &Who<'_>) -> Row {
-    of_caller(&mut row, &finding.call.caller, who);
+    of_caller(&mut row, finding.event.caller(), who);
     let mut text = format!("{} {}:", severity(finding.severity), finding.rule.name);
     for (name, value) in &finding.values {
         match value {
@@ -113,9 +113,19 @@ fn of_finding(mut row: Row, finding: &Finding, who: &Who<'_>) -> Row {
             Value::Uint64(number) => add(&mut text, format_args!("{name}={number}")),
             // Ids are for machines.
             Value::Call(_) => {}
+            Value::Word(word) => add(&mut text, format_args!("{name}={word}")),
         }
     }
-    add(&mut text, format_args!("{} ({})", finding.rule.description, finding.rule.cwe));
+    if let Some(certainty) = finding.certainty {
+        add(&mut text, format_args!("certainty={}", certainty.name()));
+    }
+    if finding.story.count > 1 {
+        add(&mut text, format_args!("count={}", finding.story.count));
+    }
+    add(&mut text, &finding.summary);
+    if let Some(cwe) = finding.rule.cwe {
+        add(&mut text, format_args!("({cwe})"));
+    }
     row.text(&text)
 }
 

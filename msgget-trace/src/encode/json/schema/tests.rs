@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    detect::RULES,
     encode::{
         Format, Item, Kind, Sensor,
         told::{aggregates, calls, controls, everything, finding, news, sensor, who},
@@ -60,7 +61,8 @@ fn lines() -> Vec<(&'static str, Value)> {
         lines.push(("control", told(&Item::Control { control: &control, who, tags }, &sensor)));
     }
     let mut finding = finding();
-    finding.call.caller = call.caller.clone();
+    *finding.event.caller_mut() = call.caller.clone();
+    finding.rule = RULES.into_iter().find(|rule| rule.cwe.is_none()).unwrap();
     lines.push(("finding", told(&Item::Finding { finding: &finding, who, tags }, &sensor)));
     for mut health in news() {
         match &mut health.news {

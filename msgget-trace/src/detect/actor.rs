@@ -1,0 +1,118 @@
+//! Actors: the caller of a call goes in; what has to be remembered of him, to recognise and to name him later, comes out.
+
+use msgget_trace_ebpf::COMM_LEN;
+
+use crate::event::{BootTime, Caller, Device};
+
+/// Bytes of a path that are remembered: its end, for that tells most.
+const PATH: usize = 256;
+
+/// The capability to use and change the queues of others, include/uapi/linux/capability.h.
+const CAP_IPC_OWNER: u64 = 1 << 15;
+
+/// A process, for ever: ids are used again, ids with a start time are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ProcessId {
+    pub(super) pid: u32,
+    pub(super) started: Option<BootTime>,
+}
+
+impl ProcessId {
+    pub(super) fn of(caller: &Caller) -> Self {
+        Self { pid: caller.host.pid, started: caller.process_started }
+    }
+}
+
+/// An executable, by which the same program is known in many processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Program {
+    /// Inode and device.
+    File(u64, u32, u32),
+    /// Where those are not known, the command name, which the process chose.
+    Comm([u8; COMM_LEN]),
+}
+
+/// A process as it was when it made some calls: another one after an execve(2), or a change of its users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Process id on the host.
+    pub pid: u32,
+    /// When the process was started.
+    pub started: Option<BootTime>,
+    /// Real user id.
+    pub uid: Option<u32>,
+    /// Effective user id.
+    pub euid: Option<u32>,
+    /// Effective group id.
+    pub egid: Option<u32>,
+    /// Command name: bytes that the process chose.
+    pub comm: [u8; COMM_LEN],
+    /// The end of the executable's path.
+    pub path: Option<Box<[u8]>>,
+    /// cgroup v2 id.
+    pub cgroup_id: u64,
+    /// Inode numbers of the user, mount and pid namespaces.
+    pub namespaces: [Option<u32>; 3],
+    pub(super) exec_id: Option<u64>,
+    pub(super) program: Program,
+    /// Why it may do more than whoever started it.
+    pub(super) privilege: Option<&'static str>,
+}
+
+impl Actor {
+    pub(super) fn new(caller: &Caller) -> Self {
+        let image = caller.image.as_deref();
+        let file = image.and_then(|image| Some((image.inode?, image.device?)));
+        let path = image.and_then(|image| image.path.as_deref());
+        Self {
+            pid: caller.host.pid,
+            started: caller.process_started,
+            uid: caller.uid,
+            euid: caller.euid,
+            egid: caller.egid,
+            comm: caller.comm,
+            path: path.map(|path| path[path.len().saturating_sub(PATH)..].into()),
+            cgroup_id: caller.cgroup_id,
+            namespaces: namespaces(caller),
+            exec_id: caller.exec_id,
+            program: match file {
+                Some((inode, Device { major, minor })) => Program::File(inode, major, minor),
+                None => Program::Comm(caller.comm),
+            },
+            privilege: privilege(caller),
+        }
+    }
+
+    /// True if nothing of it has changed since.
+    pub(super) fn is(&self, caller: &Caller) -> bool {
+        self.exec_id == caller.exec_id
+            && (self.uid, self.euid, self.egid) == (caller.uid, caller.euid, caller.egid)
+            && self.cgroup_id == caller.cgroup_id
+            && self.comm == caller.comm
+            && self.namespaces == namespaces(caller)
+            && self.path.is_some() == caller.image.as_ref().is_some_and(|image| image.path.is_some())
+    }
+
+    pub(super) fn process(&self) -> ProcessId {
+        ProcessId { pid: self.pid, started: self.started }
+    }
+
+    /// True if both are known and differ.
+    pub(super) fn other_user(&self, euid: Option<u32>) -> bool {
+        matches!((self.euid, euid), (Some(one), Some(other)) if one != other)
+    }
+}
+
+fn namespaces(caller: &Caller) -> [Option<u32>; 3] {
+    [caller.user_ns, caller.mnt_ns, caller.pid_ns]
+}
+
+/// A program that is set-user-ID runs with other ids than those of whoever started it, execve(2); and CAP_IPC_OWNER passes by
+/// the modes of all queues, capabilities(7).
+fn privilege(caller: &Caller) -> Option<&'static str> {
+    let (uid, euid, suid) = (caller.uid?, caller.euid?, caller.suid);
+    if uid != euid || suid.is_some_and(|suid| suid != uid) {
+        return Some("set-user-ID");
+    }
+    (uid != 0 && caller.capabilities? & CAP_IPC_OWNER != 0).then_some("CAP_IPC_OWNER")
+}

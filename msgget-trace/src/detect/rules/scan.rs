@@ -1,0 +1,117 @@
+//! `key_scan`: a process tries many keys. Calls go in, and aggregates that stand for some.
+
+use super::super::{
+    Confidence, RuleInfo, Severity, Tag, Value,
+    act::{Act, Deed},
+    memory::Scan,
+    scene::{Case, Findings, Scene},
+};
+use crate::event::{Attributed, BootTime, Call, CallId, Counts};
+
+pub(super) static INFO: RuleInfo = RuleInfo {
+    event_id: 6809,
+    id: "MSGGET-9",
+    name: "key_scan",
+    version: "1.0.0",
+    tag: Tag::KeyScan,
+    description: "A process tried many keys, most of which have no queue, or none it may have: it looks for queues of others",
+    logic: "Within 10 s one process: 64 different keys without a queue, and at least 90 of 100 such calls found nothing; or 8 different \
+            keys that it was refused. High. Calls that were only counted (aggregate) are added in.",
+    cwe: None,
+    attack: None,
+    rises: false,
+    blind_spots: "A scan of fewer than 64 keys in 10 s, or by a new process for every few keys. ipcs and lsipc show all queues without a \
+                  single msgget.",
+    false_positives: "Tests of msgget, and programs that try keys in turn until one is free. Trying one key again and again does not count.",
+    response: "Find out who runs it. What a scan finds is what weak modes give away: look at the queues it opened.",
+};
+
+/// 10 s, in ns.
+const SPAN: u64 = 10_000_000_000;
+const MISSING: usize = 64;
+const DENIED: usize = 8;
+
+impl Scan {
+    fn begin(&mut self, at: BootTime) {
+        if at.since(self.since) > SPAN {
+            *self = Self { since: at, ..Self::default() };
+        }
+    }
+
+    fn is_one(&self) -> bool {
+        let misses = self.misses * 10 >= (self.misses + self.hits) * 9;
+        (self.missing.len() >= MISSING && misses) || self.denied.len() >= DENIED
+    }
+}
+
+/// Adds `key` unless it is there or `keys` are enough.
+fn remember(keys: &mut Vec<i32>, key: i32, enough: usize) {
+    if keys.len() < enough && !keys.contains(&key) {
+        keys.push(key);
+    }
+}
+
+pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut Findings<'_>) {
+    let at = scene.at;
+    let Some(process) = scene.memory.processes.peek_mut(&scene.actor.process()) else { return };
+    let scan = &mut process.scan;
+    scan.begin(at);
+    match act.deed {
+        Deed::Missing => {
+            scan.misses += 1;
+            remember(&mut scan.missing, call.key, MISSING);
+        }
+        Deed::Denied => {
+            scan.misses += 1;
+            remember(&mut scan.denied, call.key, DENIED);
+        }
+        _ => scan.hits += 1,
+    }
+    scan.first.get_or_insert(call.id);
+    if matches!(act.deed, Deed::Missing | Deed::Denied) {
+        tell(scene, call.id, found);
+    }
+}
+
+/// Adds calls of the process of `scene` that were only counted.
+pub(super) fn observe_aggregate(scene: &mut Scene<'_>, counts: &Counts, of: &Attributed, found: &mut Findings<'_>) {
+    let at = scene.at;
+    let Some(process) = scene.memory.processes.peek_mut(&scene.actor.process()) else { return };
+    let scan = &mut process.scan;
+    scan.begin(at);
+    let failed = counts.failed();
+    scan.misses += failed;
+    scan.hits += counts.total() - failed;
+    // Of these it is not known what became of each; what most of them came to is taken for it.
+    if failed * 10 >= counts.total() * 9 {
+        of.sample_keys.iter().for_each(|key| remember(&mut scan.missing, *key, MISSING));
+    }
+    tell(scene, scene.event.id(), found);
+}
+
+fn tell(scene: &Scene<'_>, last: CallId, found: &mut Findings<'_>) {
+    let Some(process) = scene.memory.processes.peek(&scene.actor.process()) else { return };
+    let scan = &process.scan;
+    if !scan.is_one() {
+        return;
+    }
+    let (missing, denied, misses, hits) = (scan.missing.len(), scan.denied.len(), scan.misses, scan.hits);
+    let evidence: Vec<_> = scan.first.into_iter().filter(|first| *first != last).chain([last]).collect();
+    let span = scene.at.since(scan.since);
+    // Keys that follow each other are no accident.
+    let row = scan.missing.windows(2).filter(|keys| keys[1].wrapping_sub(keys[0]) == 1).count() * 2 >= MISSING;
+    found.add(scene, &INFO, Severity::High, None, &evidence, || {
+        let values = vec![
+            ("missingKeys", Value::Uint64(missing as u64)),
+            ("deniedKeys", Value::Uint64(denied as u64)),
+            ("misses", Value::Uint64(misses)),
+            ("hits", Value::Uint64(hits)),
+        ];
+        let order = if row { ", one after the other" } else { "" };
+        let summary = format!(
+            "tried at least {missing} keys that have no queue and {denied} that it was refused within {}{order}; it got {hits}",
+            super::duration(span)
+        );
+        Case::new(if row || denied >= DENIED { Confidence::High } else { Confidence::Medium }, values, summary)
+    });
+}

@@ -1,0 +1,120 @@
+//! A scene: one event with all that is known of those in it goes to the rules; their matches become findings.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    Actor, Certainty, Confidence, Finding, Party, RuleInfo, Severity, Tag, Value, Verdict,
+    act::Act,
+    finding,
+    memory::{Memory, Place},
+    story::Stories,
+};
+use crate::event::{BootTime, CallId, Event};
+
+/// Spans of time in which calls are missing that are remembered.
+const DOUBTS: usize = 64;
+
+/// When calls are missing, and of which namespace; `None`: of any.
+#[derive(Debug, Default)]
+pub(super) struct Doubts(VecDeque<(Option<u32>, BootTime, BootTime)>);
+
+impl Doubts {
+    pub(super) fn add(&mut self, space: Option<u32>, from: BootTime, to: BootTime) {
+        if self.0.len() >= DOUBTS {
+            self.0.pop_front();
+        }
+        self.0.push_back((space, from, to));
+    }
+
+    /// True if a call may be missing in `space` between the two moments.
+    fn cover(&self, space: Option<u32>, from: BootTime, to: BootTime) -> bool {
+        let concerns = |other: Option<u32>| other.is_none() || other == space;
+        self.0.iter().any(|(other, begin, end)| concerns(*other) && *begin <= to && from <= *end)
+    }
+}
+
+/// An event in its surroundings.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) event: &'a Event,
+    /// When it was over; of calls that were only counted, the last of them.
+    pub(super) at: BootTime,
+    /// Who is behind it.
+    pub(super) actor: Arc<Actor>,
+    pub(super) place: Place,
+    /// What it did to its key, if it has one.
+    pub(super) act: Option<Act>,
+    /// As it was before.
+    pub(super) memory: &'a mut Memory,
+    pub(super) doubts: &'a Doubts,
+}
+
+impl Scene<'_> {
+    /// `certainty`, as far as the calls between the two moments are known.
+    pub(super) fn sure(&self, certainty: Certainty, from: BootTime, to: BootTime) -> Certainty {
+        if self.doubts.cover(self.place.space.inode, from, to) { Certainty::Possible } else { certainty }
+    }
+}
+
+/// The particulars of a match.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) confidence: Confidence,
+    pub(super) certainty: Option<Certainty>,
+    pub(super) parties: Vec<Party>,
+    pub(super) values: Vec<(&'static str, Value)>,
+    pub(super) summary: String,
+}
+
+impl Case {
+    pub(super) fn new(confidence: Confidence, values: Vec<(&'static str, Value)>, summary: String) -> Self {
+        Self { confidence, certainty: None, parties: Vec::new(), values, summary }
+    }
+}
+
+/// What came of an event so far.
+#[derive(Debug)]
+pub(super) struct Findings<'a> {
+    pub(super) verdict: Verdict,
+    pub(super) stories: &'a mut Stories,
+}
+
+impl Findings<'_> {
+    /// Takes note that `rule` matches: by the calls `evidence`, oldest first; `about` a key and whose it is, where each of
+    /// these is a story of its own. The `case` is made only if it is told.
+    pub(super) fn add(
+        &mut self,
+        scene: &Scene<'_>,
+        rule: &'static RuleInfo,
+        severity: Severity,
+        about: Option<(i32, Option<u32>)>,
+        evidence: &[CallId],
+        case: impl FnOnce() -> Case,
+    ) {
+        self.verdict.tags.insert(rule.tag);
+        let privilege = scene.actor.privilege.filter(|_| rule.rises);
+        let severity = match privilege {
+            Some(_) => {
+                self.verdict.tags.insert(Tag::Privileged);
+                severity.raised()
+            }
+            None => severity,
+        };
+        let story = self.stories.next(rule, scene.place, about, severity, scene.at, || finding::id(rule, evidence, 1));
+        let Some(story) = story else { return };
+        let Case { confidence, certainty, parties, mut values, summary } = case();
+        values.extend(privilege.map(|privilege| ("privilege", Value::Word(privilege))));
+        self.verdict.findings.push(Finding {
+            rule,
+            severity,
+            confidence,
+            certainty,
+            event: scene.event.clone(),
+            parties,
+            evidence: evidence.to_vec(),
+            values,
+            summary,
+            story,
+        });
+    }
+}

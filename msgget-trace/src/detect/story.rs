@@ -1,0 +1,63 @@
+//! Stories: a match goes in; it comes out whether that is to be told, or only to be counted.
+//!
+//! What a program does in a loop is one story: told when it begins, when it gets worse, and when it has happened 10, 100, 1000 ...
+//! times. After an hour it begins anew, so that who reads only today's findings meets it, too.
+
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use uuid::Uuid;
+
+use super::{RuleInfo, Severity, finding::Story, memory::Place};
+use crate::event::BootTime;
+
+const STORIES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// An hour, in ns.
+const LENGTH: u64 = 3_600_000_000_000;
+
+/// What makes two matches one story: the rule, the program in its place, and where others are in it, what it is about.
+pub(super) type Plot = (u32, Place, Option<(i32, Option<u32>)>);
+
+#[derive(Debug)]
+struct Told {
+    story: Story,
+    severity: Severity,
+    /// The count that is told next.
+    next: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Stories(LruCache<Plot, Told>);
+
+impl Stories {
+    pub(super) fn new() -> Self {
+        Self(LruCache::new(STORIES))
+    }
+
+    /// The story of a match at the moment `at`, if it is to be told; `id` makes the one of a finding.
+    pub(super) fn next(
+        &mut self,
+        rule: &RuleInfo,
+        place: Place,
+        about: Option<(i32, Option<u32>)>,
+        severity: Severity,
+        at: BootTime,
+        id: impl FnOnce() -> Uuid,
+    ) -> Option<Story> {
+        let plot = (rule.event_id, place, about);
+        if let Some(told) = self.0.get_mut(&plot).filter(|told| at.since(told.story.since) < LENGTH) {
+            told.story.count += 1;
+            let due = told.story.count >= told.next;
+            if due {
+                told.next = told.next.saturating_mul(10);
+            }
+            let worse = severity > told.severity;
+            told.severity = told.severity.max(severity);
+            return (due || worse).then_some(told.story);
+        }
+        let story = Story { id: id(), count: 1, since: at };
+        self.0.put(plot, Told { story, severity, next: 10 });
+        Some(story)
+    }
+}

@@ -1,0 +1,54 @@
+//! Stories: what is told of a program that does the same again and again.
+
+use super::*;
+
+fn private(nth: u64) -> Event {
+    // Each by a process of its own, as a shell script does it.
+    Caller { pid: 1000 + nth as u32, ..ALICE }.gets(nth * 1000, 0, 0o600, nth as i64)
+}
+
+#[test]
+fn a_loop_is_told_by_powers_of_ten() {
+    let findings: Vec<_> = all(&(0..1000).map(private).collect::<Vec<_>>())
+        .into_iter()
+        .filter(|one| one.rule.name == "private_key")
+        .collect();
+    assert_eq!(findings.iter().map(|finding| finding.story.count).collect::<Vec<_>>(), [1, 10, 100, 1000]);
+    assert!(findings.iter().all(|finding| finding.story.id == findings[0].id()));
+    let ids: std::collections::BTreeSet<_> = findings.iter().map(Finding::id).collect();
+    assert_eq!(ids.len(), 4);
+}
+
+#[test]
+fn another_user_or_program_or_namespace_is_another_story() {
+    let again =
+        |record: Record| all(&[private(0), event(1000, Record { key: 0, msgflg: 0o600, ret: 1, ..record })]).len();
+    let alice = ALICE.record();
+    assert_eq!(again(alice), 1);
+    assert_eq!(again(Record { ipc_ns: 5, ..alice }), 2);
+    assert_eq!(again(Caller { program: b'z', ..ALICE }.record()), 2);
+    assert_eq!(again(Caller { uid: 5, ..ALICE }.record()), 2);
+}
+
+#[test]
+fn what_gets_worse_is_told_again() {
+    let open = |at| opened(ALICE.gets(at, 42, CREAT, 5), ALICE.uid, 0o600);
+    let events = [open(0), open(1000), created(ALICE.gets(2000, 43, CREAT, 6)), open(3000)];
+    let told: Vec<_> = all(&events).iter().map(|finding| (finding.severity, finding.story.count)).collect();
+    assert_eq!(told, [(Severity::Info, 1), (Severity::Low, 3)]);
+}
+
+#[test]
+fn after_an_hour_it_begins_anew() {
+    let later = ALICE.gets(3601 * SECOND, 0, 0o600, 9);
+    let counts: Vec<_> = all(&[private(0), later]).iter().map(|finding| finding.story.count).collect();
+    assert_eq!(counts, [1, 1]);
+}
+
+#[test]
+fn untold_calls_are_tagged_all_the_same() {
+    let mut engine = Engine::new();
+    engine.observe(&ALICE.gets(0, 42, 0o3666, 1));
+    let second = engine.observe(&ALICE.gets(1000, 43, 0o3666, 2));
+    assert!(second.findings.is_empty() && second.tags.contains(Tag::WeakMode));
+}
