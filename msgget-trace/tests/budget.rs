@@ -16,7 +16,7 @@ use std::{
 
 use common::{
     Did, Program, Report, binary, finish,
-    line::{KEY, number},
+    line::{Counted, KEY, number},
     sys::{self, become_user, clock, msgget_only, sleep_until},
 };
 use libc::IPC_CREAT;
@@ -97,8 +97,8 @@ fn judge(report: &Report, output: &std::path::Path, cgroup: u64, victims: i32) -
     assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
     assert_eq!(report.balance()["lost"], 0, "{:#?}", report.stderr);
     let mut fate = Fate::default();
-    let (mut calls, mut controls, mut findings, mut aggregates, mut counted, mut unattributed, mut next) =
-        (0, 0, 0, 0, 0, 0, VICTIMS);
+    let mut told = Counted::default();
+    let (mut aggregates, mut counted, mut unattributed, mut next) = (0, 0, 0, VICTIMS);
     for (line, sequence) in BufReader::new(File::open(output).unwrap()).lines().map(Result::unwrap).zip(1..) {
         assert_eq!(number(&line, "\"sequence\":"), Some(sequence), "a gap: {line}");
         if common::is_health(&line) {
@@ -124,12 +124,9 @@ fn judge(report: &Report, output: &std::path::Path, cgroup: u64, victims: i32) -
             }
             continue;
         }
-        if !line.contains("\"eventName\":\"msgget\"") {
-            let of_a_rule = line.contains("\"metadata\":");
-            *(if of_a_rule { &mut findings } else { &mut controls }) += 1;
+        if !told.take(&line) {
             continue;
         }
-        calls += 1;
         match number(&line, "\"effectiveUserId\":") {
             Some(uid) if uid == i64::from(FLOODER) => fate.delivered += 1,
             Some(uid) if uid == i64::from(VICTIM) => {
@@ -140,7 +137,7 @@ fn judge(report: &Report, output: &std::path::Path, cgroup: u64, victims: i32) -
         }
     }
     assert_eq!(next, VICTIMS + victims, "calls of the victim are missing: {:#?}", report.stderr);
-    report.add_up(calls, controls, findings);
+    report.add_up(told.calls, told.controls, told.findings);
     let balance = report.balance();
     assert_eq!(
         (balance["aggregates"], balance["aggregated"], balance["unattributed"]),

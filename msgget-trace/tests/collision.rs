@@ -12,7 +12,7 @@ use std::{
 
 use common::{
     Program,
-    line::{CONTROL, KEY, number},
+    line::{Counted, KEY, number},
     msgget_trace,
     sys::{self, msgget_only},
 };
@@ -98,11 +98,12 @@ fn colliding_thread_ids_hide_nothing() {
 
     let mut next = first_keys;
     let mut unpaired = 0;
-    let (mut count, mut controls) = (0, 0);
+    let mut counted = Counted::default();
     let lines = BufReader::new(File::open(output).unwrap()).lines().map(Result::unwrap);
-    for line in lines.filter(|line| !common::is_health(line)) {
-        count += 1;
-        controls += usize::from(line.contains(CONTROL));
+    for line in lines {
+        if !counted.take(&line) {
+            continue;
+        }
         let tid = number(&line, "\"hostThreadId\":");
         let Some(child) = children.iter().position(|child| Some((*child).into()) == tid) else {
             continue;
@@ -114,7 +115,7 @@ fn colliding_thread_ids_hide_nothing() {
         next[child] += 1;
     }
     assert_eq!(next, first_keys.map(|key| key + calls()), "calls are missing: {:#?}", report.stderr);
-    report.add_up(count - controls, controls, 0);
+    report.add_up(counted.calls, counted.controls, counted.findings);
     let balance = report.balance();
     assert_eq!(balance["lost"], 0, "{balance:?}");
     assert!(balance["collisions"] > 0, "they never met: {balance:?}");

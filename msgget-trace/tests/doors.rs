@@ -83,7 +83,7 @@ fn every_door_is_seen_or_its_blindness_declared() {
     assert!(id >= 0);
     let report = daemon.stop();
     let (lines, start) = (report.balanced(), report.start());
-    let by = |tid| -> Vec<_> { lines.iter().filter(|line| line.by_thread(tid)).collect() };
+    let by = |tid| -> Vec<_> { lines.iter().filter(|line| line.is_call() && line.by_thread(tid)).collect() };
 
     assert!(report.controls().iter().all(|line| !line.by_thread(tid)), "IPC_STAT");
     let ours = by(tid);

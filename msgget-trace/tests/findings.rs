@@ -16,7 +16,7 @@ fn findings(calls: impl FnOnce() -> Vec<Did> + Send) -> (Vec<(Did, Line)>, Vec<L
     let did = sys::private_ipc(calls);
     let lines = daemon.stop().balanced();
     let tids: Vec<_> = did.iter().map(|did| did.tid).collect();
-    let ours = |line: &Line| !line.is_call() && tids.iter().any(|tid| line.by_thread(*tid));
+    let ours = |line: &Line| line.finds("check_then_create") && tids.iter().any(|tid| line.by_thread(*tid));
     let findings = (0..lines.len()).filter(|at| ours(&lines[*at])).collect();
     (common::line::pair(&did, &lines), lines, findings)
 }
@@ -62,14 +62,17 @@ fn an_exclusive_creation_after_a_check_is_tagged() {
 }
 
 #[test]
-fn each_creation_has_its_own_check() {
+fn each_creation_has_its_own_check_and_all_of_them_are_one_story() {
     live!(60);
-    let (_, lines, found) =
+    let (pairs, lines, found) =
         findings(|| (1..=50).flat_map(|key| [msgget(key, 0), msgget(key, IPC_CREAT | 0o600)]).collect());
-    let keys: Vec<_> = found.iter().map(|at| lines[*at].arg("key").as_i64().unwrap()).collect();
-    assert_eq!(keys, (1..=50).collect::<Vec<_>>());
-    let ids: std::collections::BTreeSet<_> = found.iter().map(|at| lines[*at].text("id")).collect();
-    assert_eq!(ids.len(), 50, "every finding has an id of its own");
+    let tagged = pairs.iter().filter(|(did, _)| did.flags != 0);
+    assert_eq!(tagged.filter(|(_, line)| line["tags"] == json!(["U", "TOCTOU"])).count(), 50);
+    let told = found.iter().map(|at| (lines[*at].arg("key").clone(), lines[*at].int("count")));
+    assert_eq!(told.collect::<Vec<_>>(), [(json!(1), 1), (json!(10), 10)], "the first and the tenth");
+    let [first, tenth] = found[..] else { panic!("{found:?}") };
+    assert_eq!(lines[tenth]["story"], lines[first]["id"]);
+    assert_ne!(lines[tenth]["id"], lines[first]["id"], "every finding has an id of its own");
 }
 
 #[test]

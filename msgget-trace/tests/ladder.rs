@@ -179,7 +179,9 @@ fn a_rung_that_begins_to_miss_calls_is_left_for_the_next() {
     assert!(!before.is_empty() && !after.is_empty());
     assert!(lines[before.len()..].iter().all(|line| line["hook"] == "tp_btf"), "the rungs are mixed");
 
-    let of = |tid| lines.iter().filter(move |line: &&Line| line.by_thread(tid)).map(|line| line.result().0);
+    let of = |tid| {
+        lines.iter().filter(move |line: &&Line| line.is_call() && line.by_thread(tid)).map(|line| line.result().0)
+    };
     let told: Vec<HashSet<_>> = called.iter().map(|(tid, _)| of(*tid).collect()).collect();
     for ((tid, _), told) in called.iter().zip(&told) {
         assert_eq!(of(*tid).count(), told.len(), "thread {tid}: told of twice");

@@ -15,7 +15,7 @@ use std::{
 
 use common::{
     Did, Line, Program, Report, amid_calls, binary, finish,
-    line::CONTROL,
+    line::Counted,
     msgget_trace, run,
     seccomp::filter_msgget,
     sys::{self, msgget},
@@ -29,8 +29,12 @@ fn stop_amid_calls(signal: i32) {
         daemon.signal(signal);
         daemon.wait()
     });
-    let keys: Vec<_> =
-        report.balanced().iter().filter(|line| line.by_thread(tid)).map(|line| line.result().0).collect();
+    let keys: Vec<_> = report
+        .balanced()
+        .iter()
+        .filter(|line| line.is_call() && line.by_thread(tid))
+        .map(|line| line.result().0)
+        .collect();
     assert!(keys.len() <= made);
     // From the first to the last none is missing; what came after, nobody saw.
     for (at, pair) in keys.windows(2).enumerate() {
@@ -103,9 +107,9 @@ fn an_endless_flood_into_a_file_can_be_stopped() {
     });
     assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
     let lines = BufReader::new(File::open(lines).unwrap()).lines().map(Result::unwrap);
-    let (controls, calls): (Vec<_>, Vec<_>) =
-        lines.filter(|line| !common::is_health(line)).partition(|line| line.contains(CONTROL));
-    report.add_up(calls.len(), controls.len(), 0);
+    let mut counted = Counted::default();
+    lines.for_each(|line| _ = counted.take(&line));
+    report.add_up(counted.calls, counted.controls, counted.findings);
 }
 
 #[test]
@@ -119,7 +123,8 @@ fn what_finds_no_room_is_counted() {
     let report = daemon.stop();
     assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
     let lines = report.consistent();
-    let lines: Vec<_> = lines.iter().filter(|line| line.by_thread(calls[0].tid)).map(Line::result).collect();
+    let lines: Vec<_> =
+        lines.iter().filter(|line| line.is_call() && line.by_thread(calls[0].tid)).map(Line::result).collect();
     assert!((1..CALLS).contains(&lines.len()), "{} lines", lines.len());
     assert_eq!(lines, calls[..lines.len()].iter().map(Did::result).collect::<Vec<_>>(), "the first are kept");
     assert!(report.balance()["lost"] >= (CALLS - lines.len()) as u64, "{:#?}", report.stderr);

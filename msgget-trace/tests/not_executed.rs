@@ -163,7 +163,7 @@ fn a_made_up_enoent_is_no_check() {
     assert_eq!(calls[0].result, -ENOENT);
     let lines = daemon.stop().balanced();
     let tid = calls[0].tid;
-    assert!(!lines.iter().any(|line| !line.is_call() && line.by_thread(tid)), "a finding: {lines:#?}");
+    assert!(!lines.iter().any(|line| line.finds("check_then_create") && line.by_thread(tid)), "a finding: {lines:#?}");
     let seen = if inside() { &calls[1..] } else { &calls[..] };
     let pairs = common::line::pair(seen, &lines);
     if !inside() {

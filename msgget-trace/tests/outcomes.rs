@@ -84,7 +84,8 @@ fn created_exclusively_by_another_user() {
         did
     });
     succeeded(&did, &line, "created");
-    assert_eq!(line["tags"], json!(["U"]));
+    // Anybody may read, and whoever started it is another user.
+    assert_eq!(line["tags"], json!(["U", "WEAK_MODE", "PRIVILEGED"]));
     assert_eq!(line["flags"], json!(["IPC_CREAT", "IPC_EXCL"]));
     assert_eq!((line.text("mode"), line.text("keyHex")), ("0604", "0x5ca1ab1e"));
 }
@@ -94,10 +95,11 @@ fn creation_without_exclusion_is_told_from_opening() {
     live!(60);
     let pairs = observe(|| vec![msgget(KEY, IPC_CREAT | 0o604), msgget(KEY, IPC_CREAT | 0o600)]);
     assert_eq!(pairs[0].0.result, pairs[1].0.result, "created, then opened");
-    for ((did, line), outcome) in pairs.iter().zip(["created", "opened"]) {
+    let tags = [json!(["U", "TOCTOU", "WEAK_MODE"]), json!(["U", "TOCTOU"])];
+    for (((did, line), outcome), tags) in pairs.iter().zip(["created", "opened"]).zip(tags) {
         succeeded(did, line, outcome);
         assert_eq!(line.text("outcomeSource"), if line["hook"] == "fexit" { "kernel" } else { "counters" });
-        assert_eq!(line["tags"], json!(["U", "TOCTOU"]));
+        assert_eq!(line["tags"], tags);
         // Whose the queue is, the kernel or the resolver says of an opened one; of a created one the caller's ids say it.
         if outcome == "created" || line["hook"] == "fexit" {
             let owner =

@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::{
-    line::{CONTROL, KEY, number},
+    line::{Counted, KEY, number},
     run,
     sys::{self, clock, msgget_only, sleep_until},
 };
@@ -46,14 +46,12 @@ fn a_million_calls_at_20_000_a_second() {
     assert_eq!(report.balance()["lost"], 0, "{:#?}", report.stderr);
 
     let mut next = first_keys.clone();
-    let (mut lines, mut controls) = (0, 0);
+    let mut counted = Counted::default();
     for (line, sequence) in BufReader::new(File::open(file.path()).unwrap()).lines().map(Result::unwrap).zip(1..) {
         assert_eq!(number(&line, "\"sequence\":"), Some(sequence), "a gap: {line}");
-        if common::is_health(&line) {
+        if !counted.take(&line) {
             continue;
         }
-        lines += 1;
-        controls += usize::from(line.contains(CONTROL));
         let tid = number(&line, "\"threadId\":");
         let Some(thread) = threads.iter().position(|thread| Some(*thread) == tid) else {
             continue;
@@ -62,5 +60,5 @@ fn a_million_calls_at_20_000_a_second() {
         next[thread] += 1;
     }
     assert_eq!(next, first_keys.iter().map(|key| key + CALLS).collect::<Vec<_>>(), "calls are missing");
-    report.add_up(lines - controls, controls, 0);
+    report.add_up(counted.calls, counted.controls, counted.findings);
 }

@@ -275,8 +275,11 @@ fn a_new_namespace_under_an_old_number_is_new() {
     assert!(ids.iter().all(|(_, id)| *id == ids[0].1), "ids begin anew: {ids:?}");
     let lines = daemon.stop().balanced();
     for (tid, _) in ids {
-        let outcomes: Vec<_> =
-            lines.iter().filter(|line| line.by_thread(tid)).map(|line| line.text("outcome")).collect();
+        let outcomes: Vec<_> = lines
+            .iter()
+            .filter(|line| line.is_call() && line.by_thread(tid))
+            .map(|line| line.text("outcome"))
+            .collect();
         assert_eq!(outcomes, ["created", "opened"]);
     }
 }

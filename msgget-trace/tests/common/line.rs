@@ -134,6 +134,11 @@ impl Line {
         self["eventName"] == "msgctl"
     }
 
+    /// True for a verdict of `rule`.
+    pub(crate) fn finds(&self, rule: &str) -> bool {
+        self["eventName"] == rule
+    }
+
     pub(crate) fn has(&self, key: &str) -> bool {
         self.value.get(key).is_some()
     }
@@ -268,27 +273,52 @@ impl Line {
     }
 
     fn finding_shape(&self) {
-        assert_eq!((self.text("eventName"), self.text("eventId")), ("check_then_create", "6803"), "{}", self.raw);
         assert_eq!(self["returnValue"], 0, "{}", self.raw);
-        for key in ["metadata", "schemaVersion", "id", "sequence", "tags", "evidence"] {
+        let given = [
+            "metadata",
+            "schemaVersion",
+            "id",
+            "sequence",
+            "tags",
+            "evidence",
+            "confidence",
+            "summary",
+            "story",
+            "count",
+        ];
+        for key in given {
             assert!(self.has(key), "{key} is missing: {}", self.raw);
         }
+        let number = self.text("eventId").parse::<u32>().unwrap() - 6800;
+        let properties = &self["metadata"]["Properties"];
+        assert_eq!(properties["signatureID"], format!("MSGGET-{number}"), "{}", self.raw);
+        assert_eq!(properties["signatureName"], self["eventName"], "{}", self.raw);
         let args = self["args"].as_array().unwrap();
+        assert_eq!(args.last().unwrap()["name"], "detectedFrom", "{}", self.raw);
+        assert_eq!(self["argsNum"], args.len(), "{}", self.raw);
+        // What happens for the first time begins the story.
+        assert_eq!(self["story"] == self["id"], self["count"] == 1, "{}", self.raw);
+        if self["eventName"] == "check_then_create" {
+            self.check_then_create_shape(args);
+        }
+    }
+
+    fn check_then_create_shape(&self, args: &[Value]) {
         let names: Vec<_> =
             args.iter().map(|arg| (arg["name"].as_str().unwrap(), arg["type"].as_str().unwrap())).collect();
-        let mut wanted = vec![
+        let wanted = [
             ("key", "int32"),
             ("windowNs", "uint64"),
             ("windowMaxNs", "uint64"),
             ("checkId", "string"),
             ("createId", "string"),
+            ("privilege", "string"),
             ("detectedFrom", "unknown"),
         ];
-        if !names.contains(&wanted[1]) {
-            wanted.remove(1); // when the creation's own entry was not seen
-        }
+        // The creation's own entry may not have been seen, and its caller may have no more rights than he should.
+        let optional = |name: &str| matches!(name, "windowNs" | "privilege");
+        let wanted: Vec<_> = wanted.into_iter().filter(|value| names.contains(value) || !optional(value.0)).collect();
         assert_eq!(names, wanted, "{}", self.raw);
-        assert_eq!(self["argsNum"], names.len(), "{}", self.raw);
     }
 }
 
@@ -306,8 +336,25 @@ pub(crate) fn pair(did: &[Did], lines: &[Line]) -> Vec<(Did, Line)> {
     pairs
 }
 
-/// What stands in the line of every control, and in no other.
-pub(crate) const CONTROL: &str = r#""eventName":"msgctl""#;
+/// Numbers of lines that there is no time to parse.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) calls: usize,
+    pub(crate) controls: usize,
+    pub(crate) findings: usize,
+}
+
+impl Counted {
+    /// Counts the line of a call, a control or a finding; true if it is a call's.
+    pub(crate) fn take(&mut self, line: &str) -> bool {
+        let is = |name: &str| line.contains(&format!("\"eventName\":\"{name}\""));
+        let (call, control) = (is("msgget"), is("msgctl"));
+        self.calls += usize::from(call);
+        self.controls += usize::from(control);
+        self.findings += usize::from(!call && !control && !super::is_health(line));
+        call
+    }
+}
 
 /// What stands before the value of the first argument.
 pub(crate) const KEY: &str = r#""name":"key","type":"int32","value":"#;
