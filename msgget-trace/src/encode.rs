@@ -17,6 +17,7 @@ mod show;
 mod table;
 #[cfg(test)]
 pub(crate) mod told;
+mod write;
 
 pub use entity::entity_id;
 pub use escape::Escaped;

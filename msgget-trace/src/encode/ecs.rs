@@ -17,7 +17,8 @@ use super::{
     Item, Sensor,
     facts::Facts,
     message::Message,
-    show::{Digits, Rfc3339, Shown, append},
+    show::{Digits, Rfc3339, Shown},
+    write::append,
 };
 use crate::{
     detect::{RuleInfo, Tags},

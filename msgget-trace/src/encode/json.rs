@@ -23,7 +23,8 @@ use tracee::{Argument, ArgumentValue, Tracee, What};
 use crate::{
     encode::{
         Item, Sensor,
-        show::{Hex, Key, Octal, Shown, append},
+        show::{Hex, Key, Octal, Shown},
+        write::append,
     },
     enrich::Who,
     event::{Abi, Call, Caller, Errno, MsgFlags, Outcome, Queue, Source},

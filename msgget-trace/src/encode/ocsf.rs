@@ -22,7 +22,8 @@ use super::{
     facts::Facts,
     level::Level,
     message::Message,
-    show::{Rfc3339, Shown, append},
+    show::{Rfc3339, Shown},
+    write::append,
 };
 
 /// Appends the line of `item`, the output's `sequence`th, to `out`.

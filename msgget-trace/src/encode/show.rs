@@ -3,10 +3,9 @@
 
 use std::{
     borrow::Cow,
-    fmt::{self, Display, Write as _},
+    fmt::{self, Display},
 };
 
-use arrayvec::ArrayString;
 use jiff::{Timestamp, tz::Offset};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
@@ -21,20 +20,11 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Shown<T>(pub(super) T);
 
-/// Most values are short. They are put together on the stack first, so that the format around them looks for what it has to
-/// escape once and not in every piece.
 impl<T: Display> Serialize for Shown<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut short = ArrayString::<SHORT>::new();
-        match write!(short, "{}", self.0) {
-            Ok(()) => serializer.serialize_str(&short),
-            Err(fmt::Error) => serializer.collect_str(&self.0),
-        }
+        serializer.collect_str(&self.0)
     }
 }
-
-/// Bytes of the longest value that is short: a sentence about a call.
-const SHORT: usize = 128;
 
 /// A number whose form is the string of its decimal digits.
 #[derive(Clone, Copy)]
@@ -197,19 +187,6 @@ impl Serialize for MsgFlags {
     }
 }
 
-/// Appends `line` to `out`, as a line of JSON.
-pub(super) fn append(line: &impl Serialize, out: &mut Vec<u8>) {
-    let start = out.len();
-    match serde_json::to_writer(&mut *out, line) {
-        Ok(()) => out.push(b'\n'),
-        // Memory does not refuse to be written and every type here has a JSON form; still, no half line may stand.
-        Err(error) => {
-            out.truncate(start);
-            log::error!("a line could not be encoded, which is a defect: {error}");
-        }
-    }
-}
-
 /// How an output is; what is 0 is left out but for what tells that it works.
 #[derive(JsonSchema, Serialize)]
 pub(super) struct OutputFacts<'a> {
@@ -273,7 +250,6 @@ fn is_zero(number: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde::ser::Error as _;
 
     use super::*;
 
@@ -284,28 +260,6 @@ mod tests {
         assert_eq!(Rfc3339(951_782_400_000_000_000).to_string(), "2000-02-29T00:00:00.000000000Z");
         assert_eq!(Rfc3339(0).to_string(), "1970-01-01T00:00:00.000000000Z");
         assert_eq!(Rfc3339(u64::MAX).to_string(), "2554-07-21T23:34:33.709551615Z");
-    }
-
-    #[test]
-    fn long_values_are_shown_as_short_ones_are() {
-        for len in [0, 1, SHORT - 1, SHORT, SHORT + 1, 1000] {
-            let text = "\u{e9}\"".repeat(len);
-            let shown = serde_json::to_string(&Shown(&text)).unwrap();
-            assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_encoded_leaves_no_half_line() {
-        struct Refuses;
-        impl Serialize for Refuses {
-            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-                Err(S::Error::custom("refused"))
-            }
-        }
-        let mut out = b"before\n".to_vec();
-        append(&("half", Refuses), &mut out);
-        assert_eq!(out, b"before\n");
     }
 
     #[test]
