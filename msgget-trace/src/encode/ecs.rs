@@ -14,40 +14,30 @@ use serde::Serialize;
 use subject::Subject;
 
 use super::{
-    Item, Sensor,
-    facts::Facts,
+    Item, Sensor, facts,
     message::Message,
     show::{Digits, Rfc3339, Shown},
-    write::append,
+    write::append_object,
 };
-use crate::{
-    detect::{RuleInfo, Tags},
-    event::Errno,
-};
+use crate::{detect::RuleInfo, event::Errno};
 
 /// Appends the line of `item`, the output's `sequence`th, to `out`.
 pub(super) fn line(item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Vec<u8>) {
-    append(&Document::new(item, sensor, sequence), out);
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(rename = "@timestamp")]
-    timestamp: Shown<Rfc3339>,
-    ecs: Version,
-    message: Shown<Message<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<Tags>,
-    event: Event<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failed>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<Rule>,
-    #[serde(flatten)]
-    subject: Subject<'a>,
-    host: Host<'a>,
-    agent: Agent<'a>,
-    msgget: Facts<'a>,
+    append_object(out, |line| {
+        line.member("@timestamp", &Shown(Rfc3339(sensor.clock.wall(item.at()))))?;
+        line.member("ecs", &Version { version: "9.4.0" })?;
+        line.member("message", &Shown(Message(item)))?;
+        line.known("tags", item.tags())?;
+        line.member("event", &Event::new(item, sensor, sequence))?;
+        line.known("error", item.errno().map(Failed::new))?;
+        if let Item::Finding { finding, .. } = item {
+            line.member("rule", &Rule::new(finding.rule))?;
+        }
+        line.fields(&Subject::new(item, sensor))?;
+        line.member("host", &Host::new(item, sensor))?;
+        line.member("agent", &Agent::new(sensor))?;
+        line.object("msgget", |msgget| facts::add(item, sensor, msgget))
+    });
 }
 
 #[derive(Serialize)]
@@ -71,24 +61,9 @@ struct Rule {
     description: &'static str,
 }
 
-impl<'a> Document<'a> {
-    fn new(item: &'a Item<'a>, sensor: &'a Sensor, sequence: u64) -> Self {
-        Self {
-            timestamp: Shown(Rfc3339(sensor.clock.wall(item.at()))),
-            ecs: Version { version: "9.4.0" },
-            message: Shown(Message(item)),
-            tags: item.tags(),
-            event: Event::new(item, sensor, sequence),
-            error: item.errno().map(|errno| Failed { code: Digits(errno.0), r#type: Shown(errno) }),
-            rule: match item {
-                Item::Finding { finding, .. } => Some(Rule::new(finding.rule)),
-                _ => None,
-            },
-            subject: Subject::new(item, sensor),
-            host: Host::new(item, sensor),
-            agent: Agent::new(sensor),
-            msgget: Facts::new(item, sensor),
-        }
+impl Failed {
+    const fn new(errno: Errno) -> Self {
+        Self { code: Digits(errno.0), r#type: Shown(errno) }
     }
 }
 

@@ -8,25 +8,19 @@
 mod aggregate;
 mod call;
 mod caller;
+mod finding;
 mod health;
 
 use aggregate::AggregateFacts;
-use call::{CallFacts, ControlFacts};
 use caller::CallerFacts;
-use health::HealthFacts;
-use serde::Serialize;
+use finding::FindingFacts;
 
 use super::{
     Item, Kind, Sensor,
-    show::{Digits, Shown},
+    show::Digits,
+    write::{Object, Written},
 };
-use uuid::Uuid;
-
-use crate::{
-    detect::{Actor, Certainty, Finding, Party},
-    encode::Escaped,
-    event::{CallId, Event, before_nul},
-};
+use crate::event::Event;
 
 pub(super) use call::Values;
 
@@ -44,155 +38,24 @@ pub(super) const fn dataset(kind: Kind) -> &'static str {
     }
 }
 
-/// Of any item.
-#[derive(Serialize)]
-pub(super) struct Facts<'a> {
-    schema_version: &'static str,
-    /// When it happened, ns since 1970.
-    time_ns: Digits<u64>,
-    hook: &'static str,
-    #[serde(flatten)]
-    what: What<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum What<'a> {
-    Call(Made<'a, CallFacts>),
-    Control(Made<'a, ControlFacts>),
-    Finding(Made<'a, FindingFacts<'a>>),
-    Health(HealthFacts<'a>),
-    Aggregate(AggregateFacts<'a>),
-}
-
-/// What somebody made.
-#[derive(Serialize)]
-struct Made<'a, F> {
-    #[serde(flatten)]
-    facts: F,
-    #[serde(flatten)]
-    caller: CallerFacts<'a>,
-}
-
-/// A verdict, and the call that completed it.
-#[derive(Serialize)]
-struct FindingFacts<'a> {
-    finding: Values<'a>,
-    evidence: Vec<Shown<CallId>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cwe: Option<[&'static str; 1]>,
-    confidence: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    certainty: Option<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    parties: Vec<PartyFacts<'a>>,
-    story: StoryFacts,
-    #[serde(flatten)]
-    event: EventFacts,
-}
-
-/// The call that completed it.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum EventFacts {
-    Call(CallFacts),
-    Control(ControlFacts),
-}
-
-/// Somebody else in it.
-#[derive(Serialize)]
-struct PartyFacts<'a> {
-    role: &'static str,
-    call: Shown<CallId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start_ns: Option<Digits<u64>>,
-    end_ns: Digits<u64>,
-    pid: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    process_start_ns: Option<Digits<u64>>,
-    name: Escaped<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executable: Option<Escaped<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effective_user_id: Option<u32>,
-    cgroup_id: Digits<u64>,
-}
-
-impl<'a> PartyFacts<'a> {
-    fn new(party: &'a Party, sensor: &Sensor) -> Self {
-        let wall = |moment| Digits(sensor.clock.wall(moment));
-        let Actor { pid, started, uid, euid, comm, path, cgroup_id, .. } = &*party.actor;
-        Self {
-            role: party.role,
-            call: Shown(party.call),
-            start_ns: party.entered.map(wall),
-            end_ns: wall(party.left),
-            pid: *pid,
-            process_start_ns: started.map(wall),
-            name: Escaped(before_nul(comm)),
-            executable: path.as_deref().map(Escaped),
-            user_id: *uid,
-            effective_user_id: *euid,
-            cgroup_id: Digits(*cgroup_id),
+/// Adds the facts of `item` to the object they stand in.
+pub(super) fn add(item: &Item<'_>, sensor: &Sensor, to: &mut Object<'_>) -> Written {
+    to.member("schema_version", SCHEMA_VERSION)?;
+    // When it happened, ns since 1970.
+    to.member("time_ns", &Digits(sensor.clock.wall(item.at())))?;
+    to.member("hook", sensor.rung.name())?;
+    match *item {
+        Item::Call { call, .. } => call::of_call(call, sensor, to)?,
+        Item::Control { control, .. } => call::of_control(control, sensor, to)?,
+        Item::Finding { finding, .. } => {
+            to.fields(&FindingFacts::new(finding, sensor))?;
+            match &finding.event {
+                Event::Call(call) => call::of_call(call, sensor, to)?,
+                Event::Control(control) => call::of_control(control, sensor, to)?,
+            }
         }
+        Item::Health { health, .. } => health::of_news(&health.news, sensor, to)?,
+        Item::Aggregate { aggregate, place, .. } => to.fields(&AggregateFacts::new(aggregate, place))?,
     }
-}
-
-/// How often it has happened.
-#[derive(Serialize)]
-struct StoryFacts {
-    id: Shown<Uuid>,
-    count: u64,
-    since_ns: Digits<u64>,
-}
-
-impl<'a> FindingFacts<'a> {
-    fn new(finding: &'a Finding, sensor: &Sensor) -> Self {
-        Self {
-            finding: Values(finding),
-            evidence: finding.evidence.iter().copied().map(Shown).collect(),
-            cwe: finding.rule.cwe.map(|cwe| [cwe]),
-            confidence: finding.confidence.name(),
-            certainty: finding.certainty.map(Certainty::name),
-            parties: finding.parties.iter().map(|party| PartyFacts::new(party, sensor)).collect(),
-            story: StoryFacts {
-                id: Shown(finding.story.id),
-                count: finding.story.count,
-                since_ns: Digits(sensor.clock.wall(finding.story.since)),
-            },
-            event: match &finding.event {
-                Event::Call(call) => EventFacts::Call(CallFacts::new(call, sensor)),
-                Event::Control(control) => EventFacts::Control(ControlFacts::new(control, sensor)),
-            },
-        }
-    }
-}
-
-impl<'a> Facts<'a> {
-    pub(super) fn new(item: &'a Item<'a>, sensor: &'a Sensor) -> Self {
-        let what = match *item {
-            Item::Call { call, who, .. } => What::Call(Made {
-                facts: CallFacts::new(call, sensor),
-                caller: CallerFacts::new(&call.caller, who, sensor),
-            }),
-            Item::Control { control, who, .. } => What::Control(Made {
-                facts: ControlFacts::new(control, sensor),
-                caller: CallerFacts::new(&control.caller, who, sensor),
-            }),
-            Item::Finding { finding, who, .. } => What::Finding(Made {
-                facts: FindingFacts::new(finding, sensor),
-                caller: CallerFacts::new(finding.event.caller(), who, sensor),
-            }),
-            Item::Health { health, .. } => What::Health(HealthFacts::new(&health.news, sensor)),
-            Item::Aggregate { aggregate, place, .. } => What::Aggregate(AggregateFacts::new(aggregate, place)),
-        };
-        Self {
-            schema_version: SCHEMA_VERSION,
-            time_ns: Digits(sensor.clock.wall(item.at())),
-            hook: sensor.rung.name(),
-            what,
-        }
-    }
+    item.caller().map_or(Ok(()), |(caller, who)| to.fields(&CallerFacts::new(caller, who, sensor)))
 }

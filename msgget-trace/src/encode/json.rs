@@ -24,7 +24,7 @@ use crate::{
     encode::{
         Item, Sensor,
         show::{Hex, Key, Octal, Shown},
-        write::append,
+        write::{append, append_object},
     },
     enrich::Who,
     event::{Abi, Call, Caller, Errno, MsgFlags, Outcome, Queue, Source},
@@ -102,7 +102,13 @@ fn what(call: &Call) -> What {
 
 /// Appends the line of what `caller` did.
 fn event(caller: &Caller, tracee: Tracee<'_>, common: Common<'_>, facts: impl Serialize, out: &mut Vec<u8>) {
-    append(&Event { tracee, common, program: Program::new(caller), facts }, out);
+    let event = Event { tracee, common, program: Program::new(caller), facts };
+    append_object(out, |line| {
+        line.fields(&event.tracee)?;
+        line.fields(&event.common)?;
+        line.fields(&event.program)?;
+        line.fields(&event.facts)
+    });
 }
 
 /// The two arguments of msgget(2), as Tracee names and types them.
@@ -113,7 +119,8 @@ fn arguments(call: &Call) -> [Argument<'static>; 2] {
     ]
 }
 
-#[derive(JsonSchema, Serialize)]
+/// The parts of a line; its schema has their fields in one object, and so has the line.
+#[derive(JsonSchema)]
 struct Event<'a, F> {
     #[serde(flatten)]
     tracee: Tracee<'a>,

@@ -9,38 +9,48 @@ use crate::{
     encode::{
         Sensor,
         show::{Digits, Key, Octal, Shown},
+        write::{Object, Written},
     },
-    event::{BootTime, Call, Control, Door, MsgFlags, Queue, Source},
+    event::{BootTime, Call, Control, Door, Queue, Source},
 };
 
-/// Of a `msgget`.
-#[derive(Serialize)]
-pub(super) struct CallFacts {
-    key: i32,
-    key_hex: Shown<Key>,
-    msgflg: i32,
-    flags: MsgFlags,
-    mode: Shown<Octal>,
-    #[serde(flatten)]
-    ending: Ending,
+/// Adds those of a `msgget`.
+pub(super) fn of_call(call: &Call, sensor: &Sensor, to: &mut Object<'_>) -> Written {
+    to.member("key", &call.key)?;
+    to.member("key_hex", &Shown(Key(call.key)))?;
+    to.member("msgflg", &call.flags.0)?;
+    to.member("flags", &call.flags)?;
+    to.member("mode", &Shown(Octal(call.flags.mode())))?;
+    to.fields(&Ending {
+        return_value: call.result,
+        outcome: call.outcome.name(),
+        outcome_source: call.source.map(Source::name),
+        duration_ns: call.entered.map(|entered| call.left.since(entered)),
+        linearised_ns: wall(call.linearised, sensor),
+        queue: call.queue.map(QueueFacts::new),
+        door: Some(DoorFacts::new(call.door)),
+    })
 }
 
-/// Of a `msgctl`.
-#[derive(Serialize)]
-pub(super) struct ControlFacts {
-    queue_id: i32,
-    command: &'static str,
-    /// The command as the caller wrote it.
-    cmd: i32,
-    /// True, or absent.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    namespace_teardown: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_hex: Option<Shown<Key>>,
-    #[serde(flatten)]
-    ending: Ending,
+/// Adds those of a `msgctl`.
+pub(super) fn of_control(control: &Control, sensor: &Sensor, to: &mut Object<'_>) -> Written {
+    to.member("queue_id", &control.msqid)?;
+    to.member("command", control.command.name())?;
+    // The command as the caller wrote it.
+    to.member("cmd", &control.cmd)?;
+    // True, or absent.
+    to.known("namespace_teardown", control.teardown().then_some(true))?;
+    to.known("key", control.key)?;
+    to.known("key_hex", control.key.map(|key| Shown(Key(key))))?;
+    to.fields(&Ending {
+        return_value: control.result,
+        outcome: control.outcome.name(),
+        outcome_source: control.source.map(Source::name),
+        duration_ns: control.entered.map(|entered| control.left.since(entered)),
+        linearised_ns: wall(control.linearised, sensor),
+        queue: control.queue.map(QueueFacts::new),
+        door: control.door.map(DoorFacts::new),
+    })
 }
 
 /// How a call of either kind came in and ended.
@@ -78,50 +88,6 @@ struct DoorFacts {
     syscall_number: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     ipc_call: Option<u32>,
-}
-
-impl CallFacts {
-    pub(super) fn new(call: &Call, sensor: &Sensor) -> Self {
-        let Call { key, flags, .. } = *call;
-        Self {
-            key,
-            key_hex: Shown(Key(key)),
-            msgflg: flags.0,
-            flags,
-            mode: Shown(Octal(flags.mode())),
-            ending: Ending {
-                return_value: call.result,
-                outcome: call.outcome.name(),
-                outcome_source: call.source.map(Source::name),
-                duration_ns: call.entered.map(|entered| call.left.since(entered)),
-                linearised_ns: wall(call.linearised, sensor),
-                queue: call.queue.map(QueueFacts::new),
-                door: Some(DoorFacts::new(call.door)),
-            },
-        }
-    }
-}
-
-impl ControlFacts {
-    pub(super) fn new(control: &Control, sensor: &Sensor) -> Self {
-        Self {
-            queue_id: control.msqid,
-            command: control.command.name(),
-            cmd: control.cmd,
-            namespace_teardown: control.teardown(),
-            key: control.key,
-            key_hex: control.key.map(|key| Shown(Key(key))),
-            ending: Ending {
-                return_value: control.result,
-                outcome: control.outcome.name(),
-                outcome_source: control.source.map(Source::name),
-                duration_ns: control.entered.map(|entered| control.left.since(entered)),
-                linearised_ns: wall(control.linearised, sensor),
-                queue: control.queue.map(QueueFacts::new),
-                door: control.door.map(DoorFacts::new),
-            },
-        }
-    }
 }
 
 fn wall(moment: Option<BootTime>, sensor: &Sensor) -> Option<Digits<u64>> {

@@ -7,15 +7,15 @@ use crate::{
     encode::{
         Sensor,
         show::{Digits, Numbers, OutputFacts, Shown},
+        write::{Object, Written},
     },
     event::News,
 };
 
-#[derive(Serialize)]
-pub(super) struct HealthFacts<'a> {
-    coverage_gap: &'static str,
-    #[serde(flatten)]
-    news: NewsFacts<'a>,
+/// Adds those of `news`.
+pub(super) fn of_news(news: &News, sensor: &Sensor, to: &mut Object<'_>) -> Written {
+    to.member("coverage_gap", sensor.rung.gap())?;
+    to.fields(&NewsFacts::new(news, sensor))
 }
 
 #[derive(Serialize)]
@@ -64,11 +64,11 @@ struct PassedOver<'a> {
     reason: &'a str,
 }
 
-impl<'a> HealthFacts<'a> {
-    pub(super) fn new(news: &'a News, sensor: &Sensor) -> Self {
+impl<'a> NewsFacts<'a> {
+    fn new(news: &'a News, sensor: &Sensor) -> Self {
         let wall = |moment| Digits(sensor.clock.wall(moment));
-        let news = match news {
-            News::Start { passed, int80_proved, absent, config, pinned, inherited } => NewsFacts::Start {
+        match news {
+            News::Start { passed, int80_proved, absent, config, pinned, inherited } => Self::Start {
                 int80_proved: *int80_proved,
                 passed_over: passed
                     .iter()
@@ -80,26 +80,23 @@ impl<'a> HealthFacts<'a> {
                 inherited_since_ns: inherited.map(wall),
             },
             News::ConfigChange { from, to } => {
-                NewsFacts::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
+                Self::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
             }
-            News::Loss { reason, count, cpu, output, since } => NewsFacts::Loss {
+            News::Loss { reason, count, cpu, output, since } => Self::Loss {
                 reason: reason.name(),
                 count: *count,
                 cpu: *cpu,
                 output: output.as_deref(),
                 since_ns: wall(*since),
             },
-            News::Degraded { reason, detail } => NewsFacts::Degraded { reason, detail },
+            News::Degraded { reason, detail } => Self::Degraded { reason, detail },
             News::Heartbeat { balance, outputs } => {
-                NewsFacts::Balance { reason: None, balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
+                Self::Balance { reason: None, balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
             }
-            News::Stop { reason, balance, outputs } => NewsFacts::Balance {
-                reason: Some(reason),
-                balance: Numbers(balance),
-                outputs: OutputFacts::of(outputs),
-            },
-            News::Recovered { reason } => NewsFacts::Recovered { reason },
-        };
-        Self { coverage_gap: sensor.rung.gap(), news }
+            News::Stop { reason, balance, outputs } => {
+                Self::Balance { reason: Some(reason), balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
+            }
+            News::Recovered { reason } => Self::Recovered { reason },
+        }
     }
 }
