@@ -124,21 +124,6 @@ fn what_was_not_read_cannot_be_acknowledged() {
 }
 
 #[test]
-fn a_thousand_records_cost_little() {
-    let dir = private(&std::env::temp_dir()).unwrap();
-    let limits = Limits { bytes: 1 << 30, age: Duration::MAX, segment_bytes: 64 << 20 };
-    let (mut spool, _) = open(&dir, limits);
-    let record = vec![b'x'; 2000];
-    let best = (0..20).map(|_| {
-        let start = std::time::Instant::now();
-        spool.append((0..1000).map(|_| &record[..]), SystemTime::now()).unwrap();
-        start.elapsed()
-    });
-    let best = best.min().unwrap();
-    assert!(best < Duration::from_millis(5), "{best:?}");
-}
-
-#[test]
 fn dead_letters_are_lines_of_json() {
     let dir = folder();
     let path = dir.path().join("dead-letter.ndjson");
