@@ -13,6 +13,7 @@ mod rule;
 mod rules;
 mod scene;
 mod story;
+mod table;
 mod tags;
 
 use std::sync::Arc;
@@ -25,9 +26,9 @@ pub use rules::RULES;
 pub use tags::{Tag, Tags};
 
 use self::{
-    act::{Act, Deed},
+    act::{Act, Deed, History},
     actor::ProcessId,
-    memory::{Holder, Memory, Place, Queue, SpaceId},
+    memory::{Holder, Memory, Place, Queue},
     scene::{Doubts, Findings, Scene},
     story::Stories,
 };
@@ -87,18 +88,10 @@ impl Engine {
         self.doubts.add(of.ipc_ns, of.first, of.last);
         let Payer::Process { pid, started } = of.payer else { return Verdict::default() };
         let process = self.memory.processes.get_mut(&ProcessId { pid, started });
-        let Some((sample, actor)) =
-            process.and_then(|process| Some((process.sample.clone()?, Arc::clone(&process.actor))))
-        else {
-            return Verdict::default();
-        };
+        let Some(sample) = process.and_then(|process| process.sample.clone()) else { return Verdict::default() };
         // In its stead, for it is what the process does.
         let event = &Event::Call(*sample);
-        let space = self.memory.space(of.ipc_ns, of.last, actor.process(), None).id;
-        let (scene, found) = &mut self.scene(event, actor, space, None);
-        scene.at = of.last;
-        rules::observe_aggregate(scene, &aggregate.counts, of, found);
-        std::mem::take(&mut found.verdict)
+        self.judge(event, None, of.last, |scene, found| rules::observe_aggregate(scene, &aggregate.counts, of, found)).1
     }
 
     /// Takes news of the sensor in: a race among lost calls is no longer certain.
@@ -110,84 +103,93 @@ impl Engine {
     }
 
     fn observe_call(&mut self, event: &Event, call: &Call) -> Verdict {
-        let process = self.memory.process(&call.caller);
-        process.calls += 1;
-        if process.calls % SAMPLED == 0 {
-            process.sample = Some(Box::new(call.clone()));
-        }
-        let actor = Arc::clone(&process.actor);
         let id = i32::try_from(call.result).ok().filter(|id| *id >= 0);
         let deed = deed(call);
         let created = id.filter(|_| deed == Some(Deed::Created));
-        let space = self.memory.space(call.caller.ipc_ns, call.left, actor.process(), created).id;
-        let act = deed.filter(|_| call.key != IPC_PRIVATE).map(|deed| Act {
-            deed,
-            create: call.flags.has(MsgFlags::IPC_CREAT),
-            actor: Arc::clone(&actor),
-            id: call.id,
-            queue: id,
-            entered: call.entered,
-            left: call.left,
-            happened: call.linearised,
+        let ((space, actor, act), verdict) = self.judge(event, created, call.left, |scene, found| {
+            scene.process.calls += 1;
+            if scene.process.calls.is_multiple_of(SAMPLED) {
+                scene.process.sample = Some(Box::new(call.clone()));
+            }
+            let act = deed.filter(|_| call.key != IPC_PRIVATE).map(|deed| Act {
+                deed,
+                create: call.flags.has(MsgFlags::IPC_CREAT),
+                actor: Arc::clone(&scene.actor),
+                id: call.id,
+                queue: id,
+                entered: call.entered,
+                left: call.left,
+                happened: call.linearised,
+            });
+            rules::observe_call(scene, call, act.as_ref(), found);
+            (scene.place.space, Arc::clone(&scene.actor), act)
         });
-        let (scene, found) = &mut self.scene(event, Arc::clone(&actor), space, act);
-        rules::observe_call(scene, call, found);
-        let (act, verdict) = (scene.act.take(), std::mem::take(&mut found.verdict));
         if let Some(act) = act {
             self.memory.act(space, call.key, act);
         }
-        if let Some(id) = id {
-            let holder = Holder::of(event, &actor);
-            match created {
-                Some(id) => self.memory.made(space, id, Queue::made(call, holder)),
-                None => self.memory.opened(space, id, call, holder),
-            }
+        match (created, id) {
+            (Some(id), _) => self.memory.made(space, id, Queue::made(call, Holder::of(event, actor))),
+            (None, Some(id)) => self.memory.opened(space, id, call, Holder::of(event, actor)),
+            (None, None) => {}
         }
         verdict
     }
 
     fn observe_control(&mut self, event: &Event, control: &Control) -> Verdict {
-        let actor = match control.teardown() {
+        if control.teardown() {
             // Nobody called.
-            true => Arc::new(Actor::new(&control.caller)),
-            false => Arc::clone(&self.memory.process(&control.caller).actor),
-        };
-        let space = self.memory.space(control.caller.ipc_ns, control.left, actor.process(), None).id;
-        let (scene, found) = &mut self.scene(event, Arc::clone(&actor), space, None);
-        rules::observe_control(scene, control, found);
-        let verdict = std::mem::take(&mut found.verdict);
-        if control.outcome != Outcome::Removed {
-            return verdict;
+            if let Some(space) = self.memory.spaces.get_mut(&control.caller.ipc_ns).map(|space| space.id) {
+                let kernel = Arc::new(Actor::new(&control.caller));
+                self.memory.removed(space, control.msqid, Holder::of(event, kernel));
+            }
+            return Verdict { tags: Self::tags(event), findings: Vec::new() };
         }
-        let key = self.memory.removed(space, control.msqid, Holder::of(event, &actor)).or(control.key);
-        if let Some(key) = key.filter(|key| *key != IPC_PRIVATE && !control.teardown()) {
-            let act = Act {
-                deed: Deed::Removed,
-                create: false,
-                actor,
-                id: control.id,
-                queue: Some(control.msqid),
-                entered: control.entered,
-                left: control.left,
-                happened: control.linearised,
-            };
-            self.memory.act(space, key, act);
+        let ((space, actor), verdict) = self.judge(event, None, control.left, |scene, found| {
+            rules::observe_control(scene, control, found);
+            (scene.place.space, Arc::clone(&scene.actor))
+        });
+        if control.outcome == Outcome::Removed {
+            let remover = Holder::of(event, Arc::clone(&actor));
+            let key = self.memory.removed(space, control.msqid, remover).or(control.key);
+            if let Some(key) = key.filter(|key| *key != IPC_PRIVATE) {
+                let act = Act {
+                    deed: Deed::Removed,
+                    create: false,
+                    actor,
+                    id: control.id,
+                    queue: Some(control.msqid),
+                    entered: control.entered,
+                    left: control.left,
+                    happened: control.linearised,
+                };
+                self.memory.act(space, key, act);
+            }
         }
         verdict
     }
 
-    fn scene<'a>(
-        &'a mut self,
-        event: &'a Event,
-        actor: Arc<Actor>,
-        space: SpaceId,
-        act: Option<Act>,
-    ) -> (Scene<'a>, Findings<'a>) {
-        let Self { memory, stories, doubts } = self;
-        let place = Place { space, program: actor.program, euid: actor.euid };
-        let scene = Scene { event, at: event.left(), actor, place, act, memory, doubts };
+    /// Has `look` look at `event`, which was over `at` that moment and made the queue `created`, with all that is known of those
+    /// in it.
+    fn judge<T>(
+        &mut self,
+        event: &Event,
+        created: Option<i32>,
+        at: BootTime,
+        look: impl FnOnce(&mut Scene<'_>, &mut Findings<'_>) -> T,
+    ) -> (T, Verdict) {
+        let Memory { processes, keys, queues, spaces, programs, namespaces, .. } = &mut self.memory;
+        let process = memory::process(processes, event.caller());
+        let space = memory::space(spaces, namespaces, process, event.caller().ipc_ns, at, created);
+        let actor = Arc::clone(&process.actor);
+        let place = Place { space: space.id, program: actor.program, euid: actor.euid };
+        let history = event.call().and_then(|call| keys.peek(&(space.id, call.key))).unwrap_or(History::EMPTY);
+        let queue = event.queue().and_then(|id| queues.peek(&(space.id, i32::try_from(id).ok()?)));
+        let doubts = &self.doubts;
+        let mut scene = Scene { event, at, actor, place, process, space, history, queue, queues, programs, doubts };
         let verdict = Verdict { tags: Self::tags(event), findings: Vec::new() };
-        (scene, Findings { verdict, stories })
+        let mut found = Findings { verdict, stories: &mut self.stories };
+        let seen = look(&mut scene, &mut found);
+        (seen, found.verdict)
     }
 }
 

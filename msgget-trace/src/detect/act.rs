@@ -102,6 +102,9 @@ impl Window<'_> {
 pub(super) struct History(Vec<Act>);
 
 impl History {
+    /// Of a key that nobody asked for yet.
+    pub(super) const EMPTY: &'static Self = &Self(Vec::new());
+
     /// Remembers `act`; how many more acts are remembered now, which may be none.
     pub(super) fn push(&mut self, act: Act) -> usize {
         // Who looks again and again looks once: the latest time counts.
@@ -118,7 +121,10 @@ impl History {
             let of_crowd = self.0.iter().position(|act| act.deed == Deed::Opened);
             self.0.remove(of_crowd.unwrap_or(0));
         }
-        self.0.reserve_exact(1);
+        // Most keys see an act or two.
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(self.0.len().max(1));
+        }
         self.0.push(act);
         usize::from(!full)
     }

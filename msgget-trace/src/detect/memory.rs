@@ -1,26 +1,25 @@
 //! Memory: what the rules know of the past. Events go in; processes, keys, queues, namespaces and programs come out as they were
 //! before. All of it is bounded, the longest untouched goes first.
 //!
-//! The bound: 16,384 processes, 65,536 keys with 131,072 acts, 65,536 queues, 4,096 namespaces, 8,192 programs and 16,384 stories,
-//! under 80 MB with every table full and every act another process's.
+//! The bound: 32,768 processes, 131,072 keys and as many acts on them, 65,536 queues, 4,096 namespaces, 8,192 programs and 32,768
+//! stories. `cargo bench -p msgget-trace --bench detect` says what they take: under 64 MiB.
 
-use std::{num::NonZeroUsize, sync::Arc};
-
-use lru::LruCache;
+use std::sync::Arc;
 
 use super::{
     Actor, Party,
     act::{Act, History},
     actor::{ProcessId, Program},
+    table::Table,
 };
 use crate::event::{BootTime, Call, CallId, Caller, Event};
 
-const PROCESSES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
-const KEYS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+const PROCESSES: usize = 32_768;
+const KEYS: usize = 131_072;
 const ACTS: usize = 131_072;
-const QUEUES: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
-const SPACES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
-const PROGRAMS: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
+const QUEUES: usize = 65_536;
+const SPACES: usize = 4_096;
+const PROGRAMS: usize = 8_192;
 
 /// Users of a queue that are remembered, the creator not counted.
 pub(super) const USERS: usize = 4;
@@ -40,10 +39,14 @@ pub(super) struct Space {
     pub(super) since: BootTime,
     /// Queues known to be alive.
     pub(super) live: u64,
-    /// Queues made so far.
-    pub(super) created: u64,
     /// The id made last.
     newest: Option<i32>,
+}
+
+impl Space {
+    fn new(id: SpaceId, since: BootTime) -> Self {
+        Self { id, since, live: 0, newest: None }
+    }
 }
 
 /// A process.
@@ -57,6 +60,12 @@ pub(super) struct Process {
     pub(super) calls: u64,
     /// A call that stands for those that are only counted.
     pub(super) sample: Option<Box<Call>>,
+}
+
+impl Process {
+    pub(super) fn new(actor: Arc<Actor>) -> Self {
+        Self { actor, space: None, scan: Scan::default(), spray: Spray::default(), calls: 0, sample: None }
+    }
 }
 
 /// Keys a process looked for without making a queue.
@@ -106,6 +115,11 @@ impl Queue {
         Self { key: call.key, cuid, mode, creator: Some(creator), users: Vec::new(), removed: None }
     }
 
+    /// One of which only the key is known.
+    fn found(key: i32) -> Self {
+        Self { key, cuid: None, mode: None, creator: None, users: Vec::new(), removed: None }
+    }
+
     /// All who had it, with what they were to it.
     pub(super) fn holders(&self) -> impl Iterator<Item = (&'static str, &Holder)> {
         self.creator.iter().map(|creator| ("creator", creator)).chain(self.users.iter().map(|user| ("user", user)))
@@ -123,8 +137,8 @@ pub(super) struct Holder {
 
 impl Holder {
     /// Whoever is behind `event`.
-    pub(super) fn of(event: &Event, actor: &Arc<Actor>) -> Self {
-        Self { actor: Arc::clone(actor), call: event.id(), entered: event.entered(), left: event.left() }
+    pub(super) fn of(event: &Event, actor: Arc<Actor>) -> Self {
+        Self { actor, call: event.id(), entered: event.entered(), left: event.left() }
     }
 
     /// As one whom a finding names.
@@ -151,119 +165,85 @@ pub(super) struct Habits {
     pub(super) maker: Option<ProcessId>,
 }
 
+/// Who `caller` is.
+pub(super) fn process<'a>(processes: &'a mut Table<ProcessId, Process>, caller: &Caller) -> &'a mut Process {
+    let process = processes.entry(ProcessId::of(caller), || Process::new(Arc::new(Actor::new(caller))));
+    if !process.actor.is(caller) {
+        process.actor = Arc::new(Actor::new(caller));
+    }
+    process
+}
+
+/// The namespace `inode`, where `process` now makes the queue `created`, if it does.
+///
+/// Ids only grow (`ipc_idr_alloc`, ipc/util.c), so one that does not, by a process that was not there before, was made in a
+/// namespace that has got the number of one that has ended.
+pub(super) fn space<'a>(
+    spaces: &'a mut Table<Option<u32>, Space>,
+    namespaces: &mut u32,
+    process: &mut Process,
+    inode: Option<u32>,
+    at: BootTime,
+    created: Option<i32>,
+) -> &'a mut Space {
+    let mut next = || {
+        *namespaces = namespaces.wrapping_add(1);
+        Space::new(SpaceId { inode, generation: *namespaces }, at)
+    };
+    let space = spaces.entry(inode, &mut next);
+    if let Some(id) = created {
+        if space.newest.is_some_and(|newest| id <= newest) && process.space != Some(space.id) {
+            *space = next();
+        }
+        space.newest = created;
+    }
+    process.space = Some(space.id);
+    space
+}
+
 /// Everything.
 #[derive(Debug)]
 pub(super) struct Memory {
-    pub(super) processes: LruCache<ProcessId, Process>,
-    pub(super) keys: LruCache<(SpaceId, i32), History>,
+    pub(super) processes: Table<ProcessId, Process>,
+    pub(super) keys: Table<(SpaceId, i32), History>,
+    /// Acts on the keys that are young.
     acts: usize,
-    pub(super) queues: LruCache<(SpaceId, i32), Queue>,
-    spaces: LruCache<Option<u32>, Space>,
-    pub(super) programs: LruCache<Place, Habits>,
-    /// Of namespaces, so that none has that of one that was forgotten.
-    generation: u32,
+    pub(super) queues: Table<(SpaceId, i32), Queue>,
+    pub(super) spaces: Table<Option<u32>, Space>,
+    pub(super) programs: Table<Place, Habits>,
+    /// Namespaces that were ever told apart, so that none passes for one that was forgotten.
+    pub(super) namespaces: u32,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
         Self {
-            processes: LruCache::new(PROCESSES),
-            keys: LruCache::new(KEYS),
+            processes: Table::new(PROCESSES),
+            keys: Table::new(KEYS),
             acts: 0,
-            queues: LruCache::new(QUEUES),
-            spaces: LruCache::new(SPACES),
-            programs: LruCache::new(PROGRAMS),
-            generation: 0,
+            queues: Table::new(QUEUES),
+            spaces: Table::new(SPACES),
+            programs: Table::new(PROGRAMS),
+            namespaces: 0,
         }
-    }
-
-    /// Who `caller` is.
-    pub(super) fn process(&mut self, caller: &Caller) -> &mut Process {
-        let process = self.processes.get_or_insert_mut(ProcessId::of(caller), || Process {
-            actor: Arc::new(Actor::new(caller)),
-            space: None,
-            scan: Scan::default(),
-            spray: Spray::default(),
-            calls: 0,
-            sample: None,
-        });
-        if !process.actor.is(caller) {
-            process.actor = Arc::new(Actor::new(caller));
-        }
-        process
-    }
-
-    /// The namespace `inode`, where `process` now makes a queue `created`, if it does.
-    ///
-    /// Ids only grow (`ipc_idr_alloc`, ipc/util.c), so one that does not, by a process that was not there before, was made in
-    /// a namespace that has got the number of one that has ended.
-    pub(super) fn space(
-        &mut self,
-        inode: Option<u32>,
-        at: BootTime,
-        process: ProcessId,
-        created: Option<i32>,
-    ) -> &mut Space {
-        let generation = self.generation;
-        let fresh =
-            |generation| Space { id: SpaceId { inode, generation }, since: at, live: 0, created: 0, newest: None };
-        let space = self.spaces.get_or_insert_mut(inode, || fresh(generation.wrapping_add(1)));
-        let known = self.processes.peek(&process).is_some_and(|process| process.space == Some(space.id));
-        if let Some(id) = created
-            && space.newest.is_some_and(|newest| id <= newest)
-            && !known
-        {
-            *space = fresh(generation.wrapping_add(1));
-        }
-        if space.id.generation == generation.wrapping_add(1) {
-            self.generation = generation.wrapping_add(1);
-        }
-        if created.is_some() {
-            space.newest = created;
-        }
-        let id = space.id;
-        if let Some(process) = self.processes.peek_mut(&process).filter(|process| process.space != Some(id)) {
-            process.space = Some(id);
-        }
-        space
-    }
-
-    /// The namespace `inode`, if any call in it was seen.
-    pub(super) fn seen_space(&mut self, inode: Option<u32>) -> Option<&mut Space> {
-        self.spaces.peek_mut(&inode)
-    }
-
-    /// What was done to `key`.
-    pub(super) fn history(&self, space: SpaceId, key: i32) -> Option<&History> {
-        self.keys.peek(&(space, key))
     }
 
     /// Remembers `act` on `key`.
     pub(super) fn act(&mut self, space: SpaceId, key: i32, act: Act) {
-        // Before the table does so, for the acts that go are counted.
-        if self.keys.len() >= KEYS.get() && !self.keys.contains(&(space, key)) {
-            self.forget_key();
+        let at = (space, key);
+        let young = self.keys.is_young(&at);
+        let history = self.keys.entry(at, History::default);
+        let more = history.push(act);
+        self.acts += if young { more } else { history.len() };
+        if self.acts > ACTS / 2 {
+            self.acts = 0;
+            self.keys.age();
         }
-        let history = self.keys.get_or_insert_mut((space, key), History::default);
-        self.acts += history.push(act);
-        while self.acts > ACTS && self.forget_key() {}
-    }
-
-    fn forget_key(&mut self) -> bool {
-        let forgotten = self.keys.pop_lru();
-        self.acts -= forgotten.as_ref().map_or(0, |(_, history)| history.len());
-        forgotten.is_some()
-    }
-
-    /// What `place` is used to do.
-    pub(super) fn habits(&mut self, place: Place) -> &mut Habits {
-        self.programs.get_or_insert_mut(place, Habits::default)
     }
 
     /// Remembers that `queue` was made.
     pub(super) fn made(&mut self, space: SpaceId, id: i32, queue: Queue) {
-        if let Some(space) = self.spaces.peek_mut(&space.inode) {
-            space.created += 1;
+        if let Some(space) = self.spaces.get_mut(&space.inode) {
             space.live += 1;
         }
         self.queues.put((space, id), queue);
@@ -271,8 +251,7 @@ impl Memory {
 
     /// Remembers that `call` got the queue `id`.
     pub(super) fn opened(&mut self, space: SpaceId, id: i32, call: &Call, user: Holder) {
-        let fresh = || Queue { key: call.key, cuid: None, mode: None, creator: None, users: Vec::new(), removed: None };
-        let queue = self.queues.get_or_insert_mut((space, id), fresh);
+        let queue = self.queues.entry((space, id), || Queue::found(call.key));
         if let Some(known) = call.queue {
             queue.cuid = Some(known.cuid);
             queue.mode = Some(known.mode);
@@ -280,24 +259,24 @@ impl Memory {
         let process = user.actor.process();
         let known = queue.holders().any(|(_, holder)| holder.actor.process() == process);
         if !known && queue.users.len() < USERS {
+            queue.users.reserve_exact(1);
             queue.users.push(user);
         }
     }
 
     /// Remembers that the queue `id` was removed; its key, if that is known.
     pub(super) fn removed(&mut self, space: SpaceId, id: i32, remover: Holder) -> Option<i32> {
-        if let Some(space) = self.spaces.peek_mut(&space.inode) {
+        if let Some(space) = self.spaces.get_mut(&space.inode) {
             space.live = space.live.saturating_sub(1);
         }
         let queue = self.queues.get_mut(&(space, id))?;
         queue.removed = Some(remover);
-        let key = queue.key;
         if let Some(creator) = &queue.creator {
             let place = Place { space, program: creator.actor.program, euid: creator.actor.euid };
-            if let Some(habits) = self.programs.peek_mut(&place) {
+            if let Some(habits) = self.programs.get_mut(&place) {
                 habits.live = habits.live.saturating_sub(1);
             }
         }
-        Some(key)
+        Some(queue.key)
     }
 }

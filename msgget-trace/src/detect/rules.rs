@@ -56,30 +56,29 @@ pub static RULES: [&RuleInfo; 23] = [
 ];
 
 /// Asks every rule about `call`, which was executed.
-pub(super) fn observe_call(scene: &mut Scene<'_>, call: &Call, found: &mut Findings<'_>) {
+pub(super) fn observe_call(scene: &mut Scene<'_>, call: &Call, act: Option<&Act>, found: &mut Findings<'_>) {
     entry::observe(scene, call, found);
     private::observe(scene, call, found);
     spray::observe(scene, call, found);
     mode::observe(scene, call, found);
     exhaustion::observe(scene, call, found);
     reuse::observe(scene, call, found);
-    let Some(act) = scene.act.take() else { return };
-    scan::observe(scene, call, &act, found);
-    let prone = check::observe(scene, call, &act, found)
-        || recreate::observe(scene, call, &act, found)
-        || fallback::observe(scene, call, &act, found);
-    let squatted = squatting::observe(scene, call, &act, found);
+    let Some(act) = act else { return };
+    scan::observe(scene, call, act, found);
+    let prone = check::observe(scene, call, act, found)
+        || recreate::observe(scene, call, act, found)
+        || fallback::observe(scene, call, act, found);
+    let squatted = squatting::observe(scene, call, act, found);
     // These say all that the next two would say.
     if !prone && !squatted {
-        creation::observe(scene, call, &act, found);
+        creation::observe(scene, call, act, found);
     }
     if !squatted {
-        collision::observe(scene, call, &act, found);
+        collision::observe(scene, call, act, found);
     }
-    sharing::observe(scene, call, &act, found);
-    rights::observe(scene, call, &act, found);
-    race::observe(scene, &act, found);
-    scene.act = Some(act);
+    sharing::observe(scene, call, act, found);
+    rights::observe(scene, call, act, found);
+    race::observe(scene, act, found);
 }
 
 /// Asks every rule about `control`, which was executed.

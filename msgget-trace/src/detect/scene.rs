@@ -4,10 +4,11 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Actor, Certainty, Confidence, Finding, Party, RuleInfo, Severity, Tag, Value, Verdict,
-    act::Act,
+    act::History,
     finding,
-    memory::{Memory, Place},
+    memory::{Habits, Place, Process, Queue, Space, SpaceId},
     story::Stories,
+    table::Table,
 };
 use crate::event::{BootTime, CallId, Event};
 
@@ -42,10 +43,16 @@ pub(super) struct Scene<'a> {
     /// Who is behind it.
     pub(super) actor: Arc<Actor>,
     pub(super) place: Place,
-    /// What it did to its key, if it has one.
-    pub(super) act: Option<Act>,
-    /// As it was before.
-    pub(super) memory: &'a mut Memory,
+    /// Its process.
+    pub(super) process: &'a mut Process,
+    /// Its namespace.
+    pub(super) space: &'a mut Space,
+    /// What was done before to the key it is about.
+    pub(super) history: &'a History,
+    /// The queue it is about, as far as it was known before.
+    pub(super) queue: Option<&'a Queue>,
+    pub(super) queues: &'a Table<(SpaceId, i32), Queue>,
+    pub(super) programs: &'a mut Table<Place, Habits>,
     pub(super) doubts: &'a Doubts,
 }
 

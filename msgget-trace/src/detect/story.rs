@@ -3,15 +3,12 @@
 //! What a program does in a loop is one story: told when it begins, when it gets worse, and when it has happened 10, 100, 1000 ...
 //! times. After an hour it begins anew, so that who reads only today's findings meets it, too.
 
-use std::num::NonZeroUsize;
-
-use lru::LruCache;
 use uuid::Uuid;
 
-use super::{RuleInfo, Severity, finding::Story, memory::Place};
+use super::{RuleInfo, Severity, finding::Story, memory::Place, table::Table};
 use crate::event::BootTime;
 
-const STORIES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+const STORIES: usize = 32_768;
 
 /// An hour, in ns.
 const LENGTH: u64 = 3_600_000_000_000;
@@ -28,11 +25,11 @@ struct Told {
 }
 
 #[derive(Debug)]
-pub(super) struct Stories(LruCache<Plot, Told>);
+pub(super) struct Stories(Table<Plot, Told>);
 
 impl Stories {
     pub(super) fn new() -> Self {
-        Self(LruCache::new(STORIES))
+        Self(Table::new(STORIES))
     }
 
     /// The story of a match at the moment `at`, if it is to be told; `id` makes the one of a finding.

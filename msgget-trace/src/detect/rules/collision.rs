@@ -32,8 +32,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
     if !act.create || !matches!(act.deed, Deed::Opened | Deed::Exists | Deed::Denied) {
         return;
     }
-    let Some(history) = scene.memory.history(scene.place.space, call.key) else { return };
-    let Some(creation) = history.latest_creation() else { return };
+    let Some(creation) = scene.history.latest_creation() else { return };
     let (one, other) = (&creation.actor, &act.actor);
     let apart = one.other_user(other.euid) || one.cgroup_id != other.cgroup_id;
     if one.program == other.program || !apart {

@@ -2,6 +2,7 @@
 
 use super::super::{
     Confidence, RuleInfo, Severity, Tag, Value,
+    memory::Habits,
     scene::{Case, Findings, Scene},
 };
 use crate::event::{Call, Errno, Outcome};
@@ -47,7 +48,7 @@ const LEFT: u64 = 128;
 const MAKERS: u64 = 16;
 
 pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, found: &mut Findings<'_>) {
-    let live = scene.memory.seen_space(scene.place.space.inode).map_or(0, |space| space.live);
+    let live = scene.space.live;
     let full = call.errno() == Some(Errno::ENOSPC);
     let made = call.outcome == Outcome::Created;
     if full || made && live + 1 >= NEARLY {
@@ -65,7 +66,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, found: &mut Findings<'
         return;
     }
     let process = scene.actor.process();
-    let habits = scene.memory.habits(scene.place);
+    let habits = scene.programs.entry(scene.place, Habits::default);
     habits.live += 1;
     if habits.maker.replace(process) != Some(process) {
         habits.makers += 1;

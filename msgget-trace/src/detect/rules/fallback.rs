@@ -39,8 +39,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
     if act.deed == Deed::Created {
         return false;
     }
-    let before = scene.memory.history(scene.place.space, call.key).and_then(|history| history.before(act));
-    let Some(window) = window(before, act) else { return false };
+    let Some(window) = window(scene.history.before(act), act) else { return false };
     let (least, most, first) = (window.least(), window.most(), window.from.id);
     let cuid = squatting::creator(scene, call);
     let severity = match cuid {

@@ -51,7 +51,7 @@ fn created(scene: &Scene<'_>, call: &Call, found: &mut Findings<'_>) {
 }
 
 fn opened(scene: &Scene<'_>, call: &Call, found: &mut Findings<'_>) {
-    let known = scene.memory.queues.peek(&(scene.place.space, call.result as i32));
+    let known = scene.queue;
     let mode = call.queue.map(|queue| queue.mode).or_else(|| known?.mode);
     let cuid = call.queue.map(|queue| queue.cuid).or_else(|| known?.cuid);
     let (Some(mode), Some(cuid)) = (mode, cuid) else { return };

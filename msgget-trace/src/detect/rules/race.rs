@@ -86,7 +86,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, act: &Act, found: &mut Findings<'_>
         Some(call) => call.key,
         None => return,
     };
-    let Some(history) = scene.memory.history(scene.place.space, key) else { return };
+    let history = scene.history;
     let mut races = Vec::new();
     if let Some((rule, window)) = pattern(history.before(act), act)
         && let Some((rival, certainty)) = history.rival(&window)

@@ -35,8 +35,7 @@ pub(super) fn window<'a>(before: Option<&'a Act>, act: &'a Act) -> Option<Window
 
 /// True if it matched.
 pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut Findings<'_>) -> bool {
-    let before = scene.memory.history(scene.place.space, call.key).and_then(|history| history.before(act));
-    let Some(window) = window(before, act) else { return false };
+    let Some(window) = window(scene.history.before(act), act) else { return false };
     let (least, most, removal) = (window.least(), window.most(), window.from.id);
     let exclusive = call.flags.has(MsgFlags::IPC_EXCL);
     let lost = matches!(act.deed, Deed::Exists | Deed::Opened | Deed::Denied);

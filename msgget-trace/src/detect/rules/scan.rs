@@ -53,8 +53,7 @@ fn remember(keys: &mut Vec<i32>, key: i32, enough: usize) {
 
 pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut Findings<'_>) {
     let at = scene.at;
-    let Some(process) = scene.memory.processes.peek_mut(&scene.actor.process()) else { return };
-    let scan = &mut process.scan;
+    let scan = &mut scene.process.scan;
     scan.begin(at);
     match act.deed {
         Deed::Missing => {
@@ -76,8 +75,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
 /// Adds calls of the process of `scene` that were only counted.
 pub(super) fn observe_aggregate(scene: &mut Scene<'_>, counts: &Counts, of: &Attributed, found: &mut Findings<'_>) {
     let at = scene.at;
-    let Some(process) = scene.memory.processes.peek_mut(&scene.actor.process()) else { return };
-    let scan = &mut process.scan;
+    let scan = &mut scene.process.scan;
     scan.begin(at);
     let failed = counts.failed();
     scan.misses += failed;
@@ -90,8 +88,7 @@ pub(super) fn observe_aggregate(scene: &mut Scene<'_>, counts: &Counts, of: &Att
 }
 
 fn tell(scene: &Scene<'_>, last: CallId, found: &mut Findings<'_>) {
-    let Some(process) = scene.memory.processes.peek(&scene.actor.process()) else { return };
-    let scan = &process.scan;
+    let scan = &scene.process.scan;
     if !scan.is_one() {
         return;
     }

@@ -29,7 +29,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
     if act.deed != Deed::Opened {
         return;
     }
-    let Some(queue) = scene.memory.queues.peek(&(scene.place.space, call.result as i32)) else { return };
+    let Some(queue) = scene.queue else { return };
     let Some(holder) = &queue.creator else { return };
     let creator = &holder.actor;
     let other = |one: Option<u32>, other: Option<u32>| matches!((one, other), (Some(one), Some(other)) if one != other);

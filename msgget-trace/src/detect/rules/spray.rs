@@ -51,10 +51,10 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, found: &mut Findings<'
         return;
     }
     let at = scene.at;
-    let Some(process) = scene.memory.processes.peek_mut(&scene.actor.process()) else { return };
-    process.spray.begin(at);
-    process.spray.created += 1;
-    process.spray.first.get_or_insert(call.id);
+    let spray = &mut scene.process.spray;
+    spray.begin(at);
+    spray.created += 1;
+    spray.first.get_or_insert(call.id);
     tell(scene, call.id, found);
 }
 
@@ -64,36 +64,33 @@ pub(super) fn observe_removal(scene: &mut Scene<'_>, control: &Control) {
         return;
     }
     let at = scene.at;
-    if let Some(process) = scene.memory.processes.peek_mut(&scene.actor.process()) {
-        process.spray.begin(at);
-        process.spray.removed += 1;
-    }
+    let spray = &mut scene.process.spray;
+    spray.begin(at);
+    spray.removed += 1;
 }
 
 /// Adds calls of the process of `scene` that were only counted.
 pub(super) fn observe_aggregate(scene: &mut Scene<'_>, counts: &Counts, of: &Attributed, found: &mut Findings<'_>) {
     let at = scene.at;
-    let Some(process) = scene.memory.processes.peek_mut(&scene.actor.process()) else { return };
     if !of.sample_keys.contains(&IPC_PRIVATE) {
         return;
     }
-    process.spray.begin(at);
-    process.spray.created += counts.created();
+    let spray = &mut scene.process.spray;
+    spray.begin(at);
+    spray.created += counts.created();
     tell(scene, scene.event.id(), found);
 }
 
 fn tell(scene: &mut Scene<'_>, last: CallId, found: &mut Findings<'_>) {
-    let space = scene.place.space.inode;
     let at = scene.at;
-    let Some(process) = scene.memory.processes.peek(&scene.actor.process()) else { return };
-    let spray = &process.spray;
+    let spray = &scene.process.spray;
     let (kept, span) = (spray.kept(), at.since(spray.since));
     if kept < MANY {
         return;
     }
     let evidence: Vec<_> = spray.first.into_iter().filter(|first| *first != last).chain([last]).collect();
     let own = scene.actor.namespaces[0].is_some_and(|user| user != INITIAL_USER_NS);
-    let fresh = own && scene.memory.seen_space(space).is_some_and(|space| at.since(space.since) < YOUNG);
+    let fresh = own && at.since(scene.space.since) < YOUNG;
     found.add(scene, &INFO, Severity::Critical, None, &evidence, || {
         let whose = if fresh { ", in namespaces of its own that are a few seconds old" } else { "" };
         let summary =

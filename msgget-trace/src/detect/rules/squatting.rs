@@ -35,15 +35,15 @@ pub(super) fn creator(scene: &Scene<'_>, call: &Call) -> Option<u32> {
         return Some(queue.cuid);
     }
     if call.result >= 0 {
-        return scene.memory.queues.peek(&(scene.place.space, call.result as i32))?.cuid;
+        return scene.queue?.cuid;
     }
-    standing(scene, call)?.actor.euid
+    standing(scene)?.actor.euid
 }
 
-/// The act that created the queue which has the key of `call` now.
-fn standing<'a>(scene: &'a Scene<'_>, call: &Call) -> Option<&'a Act> {
-    let creation = scene.memory.history(scene.place.space, call.key)?.latest_creation()?;
-    let alive = scene.memory.queues.peek(&(scene.place.space, creation.queue?))?.removed.is_none();
+/// The act that created the queue which has the key now.
+fn standing<'a>(scene: &Scene<'a>) -> Option<&'a Act> {
+    let creation = scene.history.latest_creation()?;
+    let alive = scene.queues.peek(&(scene.place.space, creation.queue?))?.removed.is_none();
     alive.then_some(creation)
 }
 
@@ -62,11 +62,10 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
     if !stranger(scene, cuid) {
         return false;
     }
-    let history = scene.memory.history(scene.place.space, call.key);
-    let had_it = history.is_some_and(|history| history.made_by(scene.actor.euid));
+    let had_it = scene.history.made_by(scene.actor.euid);
     let severity = if scene.actor.euid == Some(0) || had_it { Severity::High } else { Severity::Medium };
     let made: Option<(Party, CallId)> =
-        standing(scene, call).map(|creation| (super::party("creator", creation), creation.id));
+        standing(scene).map(|creation| (super::party("creator", creation), creation.id));
     let evidence: Vec<_> = made.iter().map(|(_, id)| *id).chain([call.id]).collect();
     found.add(scene, &INFO, severity, Some((call.key, cuid)), &evidence, || {
         let mut values = vec![("key", Value::Int32(call.key))];

@@ -50,7 +50,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, control: &Control, found: &mut Find
         (Command::Change, Outcome::Changed) => (&CHANGED, "changed"),
         _ => return,
     };
-    let Some(queue) = scene.memory.queues.peek(&(scene.place.space, control.msqid)) else { return };
+    let Some(queue) = scene.queue else { return };
     let of_others = queue.holders().filter(|(_, holder)| holder.actor.other_user(scene.actor.euid));
     let parties: Vec<_> = of_others.map(|(role, holder)| holder.party(role)).collect();
     let Some(first) = parties.first() else { return };
