@@ -61,7 +61,7 @@ fn errno() -> i32 {
 }
 
 /// Panics with the error if a system call returned a negative number.
-pub(super) fn ok<T: TryInto<i64> + Copy>(result: T, what: &str) -> T {
+pub(crate) fn ok<T: TryInto<i64> + Copy>(result: T, what: &str) -> T {
     let failed = result.try_into().is_ok_and(|result: i64| result < 0);
     assert!(!failed, "{what}: {}", io::Error::last_os_error());
     result
