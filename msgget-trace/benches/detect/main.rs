@@ -35,15 +35,15 @@ fn record(nth: u64) -> Record {
     let key = bits % KEYS;
     let space = key % NAMESPACES;
     // Of the processes of a namespace one has a key for its own, and every eighth call on it is another's.
-    let whose = if (bits >> 54) % 8 == 0 { bits >> 20 } else { scatter(key) };
+    let whose = if (bits >> 54).is_multiple_of(8) { bits >> 20 } else { scatter(key) };
     let process = space + NAMESPACES * (whose % (PROCESSES / NAMESPACES));
     // Most namespaces are of one user; in some there is a second one.
-    let uid = 1000 + (space % 7) as u32 + u32::from(process % 64 == 0);
+    let uid = 1000 + (space % 7) as u32 + u32::from(process.is_multiple_of(64));
     let id = (key / NAMESPACES) as i64;
     // Checks, exclusive creations, creations of whatever there is, openings, failures; now and then a key that is private.
     let (msgflg, ret) =
         [(0, -2), (0o3600, id), (0o1660, id), (0o600, id), (0o3600, -17), (0o1600, -13)][((bits >> 40) % 6) as usize];
-    let key = if (bits >> 50) % 16 == 0 { 0 } else { key as i32 + 1 };
+    let key = if (bits >> 50).is_multiple_of(16) { 0 } else { key as i32 + 1 };
     let at = 1_000_000_000_000 + nth * 2_000;
     Record {
         header: Record::HEADER,

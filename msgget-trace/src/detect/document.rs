@@ -20,7 +20,7 @@ pub fn document() -> String {
          | id | name | tag | CWE | ATT&CK |\n|---|---|---|---|---|\n",
     );
     for rule in RULES {
-        let cwe = rule.cwe.map(|cwe| link(cwe)).unwrap_or_default();
+        let cwe = rule.cwe.map(link).unwrap_or_default();
         let attack = rule.attack.map(|(id, name)| format!("{id} {name}")).unwrap_or_default();
         // Writing to a String cannot fail.
         let _ = writeln!(text, "| {} | [{1}](#{1}) | `{2}` | {cwe} | {attack} |", rule.id, rule.name, rule.tag.name());

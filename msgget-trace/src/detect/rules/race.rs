@@ -22,12 +22,10 @@ macro_rules! raced {
                 "Another process created the queue of the same key in the window that a process had left open when it ",
                 $what
             ),
-            logic: concat!(
-                "The pattern of the rule without _raced, and a creation of that key by another process that lies in the window \
+            logic: "The pattern of the rule without _raced, and a creation of that key by another process that lies in the window \
                  (definite: by the order of the calls, or because the queue it made is the one that was got) or overlaps it, or \
                  may be a creation, or stands where calls were lost or only counted (possible). High when the other one is another \
-                 user, low when it is the same, and raised as the pattern's is."
-            ),
+                 user, low when it is the same, and raised as the pattern's is.",
             cwe: Some("CWE-367"),
             attack: None,
             rises: true,

@@ -11,17 +11,18 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     event_id: 6811,
     id: "MSGGET-11",
     name: "queue_spray",
-    version: "1.0.0",
+    version: "1.1.0",
     tag: Tag::Spray,
     description: "A process made hundreds of queues without a key at once and keeps them: that is how exploits shape kernel memory with \
                   messages (msg_msg)",
-    logic: "Within 1 s one process made 256 more queues with IPC_PRIVATE than it removed. Critical. Confidence is high in a user namespace \
-            other than the initial one, in an IPC namespace younger than 10 s. Calls that were only counted (aggregate) are added in.",
+    logic: "Within 1 s one process made 256 more queues with IPC_PRIVATE than it removed. Critical in a user namespace other than the \
+            initial one, or from 2,048 on; else medium. Confidence is high in such a user namespace and an IPC namespace younger than 10 s. \
+            Calls that were only counted (aggregate) are added in.",
     cwe: None,
     attack: None,
     rises: false,
     blind_spots: "Sprays of messages into few queues: msgsnd is not looked at. Many processes that make a few queues each (exhaustion).",
-    false_positives: "Benchmarks that make queues before they remove any; stress-ng removes each at once and is not told of.",
+    false_positives: "Benchmarks that make queues before they remove any: stress-ng --msg makes 1,024, which is medium.",
     response: "Isolate the host: this is the start of a kernel exploit (CVE-2021-22555 makes 4096 queues so). Keep the process and its \
                memory if you can.",
 };
@@ -29,6 +30,8 @@ pub(super) static INFO: RuleInfo = RuleInfo {
 /// 1 s, in ns.
 const SPAN: u64 = 1_000_000_000;
 const MANY: u64 = 256;
+/// So many that it is no benchmark: twice what stress-ng makes, half of what the exploit of CVE-2021-22555 makes.
+const HOARD: u64 = 2048;
 /// How young an IPC namespace is that was made for it: 10 s, in ns.
 const YOUNG: u64 = 10_000_000_000;
 /// Inode number of the initial user namespace: `PROC_USER_INIT_INO`, include/linux/proc_ns.h.
@@ -91,7 +94,9 @@ fn tell(scene: &mut Scene<'_>, last: CallId, found: &mut Findings<'_>) {
     let evidence: Vec<_> = spray.first.into_iter().filter(|first| *first != last).chain([last]).collect();
     let own = scene.actor.namespaces[0].is_some_and(|user| user != INITIAL_USER_NS);
     let fresh = own && at.since(scene.space.since) < YOUNG;
-    found.add(scene, &INFO, Severity::Critical, None, &evidence, || {
+    // What the kernel bugs need that are exploited so is mostly to be had in a user namespace of one's own only.
+    let severity = if own || kept >= HOARD { Severity::Critical } else { Severity::Medium };
+    found.add(scene, &INFO, severity, None, &evidence, || {
         let whose = if fresh { ", in namespaces of its own that are a few seconds old" } else { "" };
         let summary =
             format!("made {kept} queues without a key within {} and keeps them{whose}", super::duration(span));
