@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Actor, Certainty};
+use super::{Actor, Certainty, actor::ProcessId};
 use crate::event::{BootTime, CallId};
 
 /// Acts on one key that are remembered.
@@ -127,6 +127,11 @@ impl History {
         }
         self.0.push(act);
         usize::from(!full)
+    }
+
+    /// Takes out what `process` did.
+    pub(super) fn take(&mut self, process: ProcessId) -> Vec<Act> {
+        self.0.extract_if(.., |act| act.actor.process() == process).collect()
     }
 
     pub(super) fn len(&self) -> usize {

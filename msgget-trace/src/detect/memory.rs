@@ -53,8 +53,8 @@ impl Space {
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) actor: Arc<Actor>,
-    /// Where it was last.
-    space: Option<SpaceId>,
+    /// Where it last had to do with a queue that was seen to be made: that it is there is certain.
+    proved: Option<SpaceId>,
     pub(super) scan: Scan,
     pub(super) spray: Spray,
     pub(super) calls: u64,
@@ -64,7 +64,7 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn new(actor: Arc<Actor>) -> Self {
-        Self { actor, space: None, scan: Scan::default(), spray: Spray::default(), calls: 0, sample: None }
+        Self { actor, proved: None, scan: Scan::default(), spray: Spray::default(), calls: 0, sample: None }
     }
 }
 
@@ -174,10 +174,10 @@ pub(super) fn process<'a>(processes: &'a mut Table<ProcessId, Process>, caller: 
     process
 }
 
-/// The namespace `inode`, where `process` now makes the queue `created`, if it does.
+/// The namespace `inode`, where `process` now makes the queue `created`, if it does; and the one it was taken for so far.
 ///
-/// Ids only grow (`ipc_idr_alloc`, ipc/util.c), so one that does not, by a process that was not there before, was made in a
-/// namespace that has got the number of one that has ended.
+/// Ids only grow (`ipc_idr_alloc`, ipc/util.c), so one that does not, by a process that had to do with none of its queues, was
+/// made in a namespace that has got the number of one that has ended.
 pub(super) fn space<'a>(
     spaces: &'a mut Table<Option<u32>, Space>,
     namespaces: &mut u32,
@@ -185,20 +185,21 @@ pub(super) fn space<'a>(
     inode: Option<u32>,
     at: BootTime,
     created: Option<i32>,
-) -> &'a mut Space {
+) -> (&'a mut Space, SpaceId) {
     let mut next = || {
         *namespaces = namespaces.wrapping_add(1);
         Space::new(SpaceId { inode, generation: *namespaces }, at)
     };
     let space = spaces.entry(inode, &mut next);
+    let former = space.id;
     if let Some(id) = created {
-        if space.newest.is_some_and(|newest| id <= newest) && process.space != Some(space.id) {
+        if space.newest.is_some_and(|newest| id <= newest) && process.proved != Some(former) {
             *space = next();
         }
         space.newest = created;
+        process.proved = Some(space.id);
     }
-    process.space = Some(space.id);
-    space
+    (space, former)
 }
 
 /// Everything.
@@ -258,9 +259,13 @@ impl Memory {
         }
         let process = user.actor.process();
         let known = queue.holders().any(|(_, holder)| holder.actor.process() == process);
+        let seen = queue.creator.is_some() && queue.removed.is_none() && queue.key == call.key;
         if !known && queue.users.len() < USERS {
             queue.users.reserve_exact(1);
             queue.users.push(user);
+        }
+        if seen {
+            self.prove(process, space);
         }
     }
 
@@ -270,13 +275,25 @@ impl Memory {
             space.live = space.live.saturating_sub(1);
         }
         let queue = self.queues.get_mut(&(space, id))?;
-        queue.removed = Some(remover);
+        let process = remover.actor.process();
+        let seen = queue.removed.replace(remover).is_none() && queue.creator.is_some();
         if let Some(creator) = &queue.creator {
             let place = Place { space, program: creator.actor.program, euid: creator.actor.euid };
             if let Some(habits) = self.programs.get_mut(&place) {
                 habits.live = habits.live.saturating_sub(1);
             }
         }
-        Some(queue.key)
+        let key = queue.key;
+        if seen {
+            self.prove(process, space);
+        }
+        Some(key)
+    }
+
+    /// Remembers that `process` is in `space`.
+    fn prove(&mut self, process: ProcessId, space: SpaceId) {
+        if let Some(process) = self.processes.get_mut(&process) {
+            process.proved = Some(space);
+        }
     }
 }

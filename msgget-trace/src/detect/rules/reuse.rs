@@ -18,8 +18,8 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     cwe: Some("CWE-386"),
     attack: None,
     rises: false,
-    blind_spots: "Namespaces take each other's numbers at once; where nobody who was in the old one is seen in the new one, a new namespace \
-                  is assumed. 65,536 queues are remembered. Creations that were only counted.",
+    blind_spots: "Namespaces take each other's numbers at once; where the maker had to do with no queue that was seen to be made in the old \
+                  one, a new namespace is assumed. 65,536 queues are remembered. Creations that were only counted.",
     false_positives: "Restoring a process from a checkpoint (CRIU), which asks for its old ids.",
     response: "Whoever holds the old id (parties) should be started again; find out who made queues by the million, or set \
                kernel.msg_next_id.",

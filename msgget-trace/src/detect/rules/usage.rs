@@ -17,7 +17,7 @@ pub(super) static REMOVED: RuleInfo = RuleInfo {
     description: "A queue was removed that another user's process had created or opened: whoever holds its id fails from now on, or uses \
                   the next queue of that id",
     logic: "IPC_RMID succeeded, and a process of another user than the remover's had created or opened the queue. Low when the remover is \
-            root or created the queue himself, else high: he got the right by IPC_SET or CAP_IPC_OWNER.",
+            root or created the queue himself, else high: he got the right by IPC_SET or CAP_SYS_ADMIN.",
     cwe: Some("CWE-367"),
     attack: None,
     rises: false,

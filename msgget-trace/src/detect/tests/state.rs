@@ -56,6 +56,13 @@ fn a_new_namespace_of_an_old_number_knows_nothing_of_the_old_queues() {
     assert_eq!(found(&[&old[..], &new[1..]].concat()), [("squatted_key", Severity::Medium)]);
 }
 
+#[test]
+fn a_check_in_a_new_namespace_of_an_old_number_is_one_in_the_new_namespace() {
+    let old = ROOT.gets(0, 42, EXCL, 0);
+    let new = [BOB.gets(1000, 42, 0, -2), BOB.gets(2000, 42, CREAT, 0)];
+    assert_eq!(found(&[&[old][..], &new[..]].concat()), [("check_then_create", Severity::Medium)]);
+}
+
 proptest! {
     /// The same events give the same verdicts, whatever they are, and none makes the engine fail.
     #[test]
