@@ -18,7 +18,7 @@ const SKIPS: &str = "MSGGET_TRACE_SKIPS";
 
 /// What the live tests call msgget(2) with, and send lines to: the Debian package, what it is for,
 /// and a shell line that succeeds where it is there.
-const COMPANIONS: [(&str, &str, &str); 9] = [
+const COMPANIONS: [(&str, &str, &str); 10] = [
     ("strace", "what a program really called, as an independent witness", "command -v strace"),
     ("util-linux", "ipcmk calls from C, unshare makes the namespaces", "command -v ipcmk && command -v unshare"),
     ("perl", "IPC::Msg, a caller that is an interpreter", "perl -MIPC::Msg -e1"),
@@ -31,6 +31,7 @@ const COMPANIONS: [(&str, &str, &str); 9] = [
     // modules.
     ("python3-sysv-ipc", "sysv_ipc, an interpreter through a C module", "/usr/bin/python3 -c 'import sysv_ipc'"),
     ("fakeroot", "faked, a daemon that makes queues as part of its work", "command -v fakeroot"),
+    ("stress-ng", "its --msg stressor, a harmless program that looks like an attack", "command -v stress-ng"),
     // By path: a PATH without sbin does not show them.
     ("rsyslog", "rsyslogd, a receiver of syslog that is killed and comes back", "test -x /usr/sbin/rsyslogd"),
     (

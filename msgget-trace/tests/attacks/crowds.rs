@@ -75,7 +75,15 @@ fn spray(stage: &Stage) -> Vec<Run> {
         told
     };
     let (sprayer, stressor) = (run("make=300,600"), run("turn=300,600"));
+    let alone = |step: &str| Cast::new(stage, Space::new(), MALLORY).run(&[step]);
+    let (exploit, benchmark) = (alone("make=4096,600"), alone("make=1024,600"));
     vec![
+        Run::new("as many queues as CVE-2021-22555 makes", &[&exploit]).expects(Expected::new(
+            "queue_spray",
+            Critical,
+            &exploit,
+        )),
+        Run::new("as many queues as stress-ng makes", &[&benchmark]).at_most("queue_spray", Medium),
         Run::new("three hundred queues at once", &[&sprayer]).expects(Expected::new("queue_spray", Critical, &sprayer)),
         Run::new("three hundred queues in turn", &[&stressor]).without("queue_spray"),
     ]

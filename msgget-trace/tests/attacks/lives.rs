@@ -45,23 +45,33 @@ fn removed(stage: &Stage) -> Vec<Run> {
     let attacked = Run::new("a queue removed by its new owner", &[&victim, &root, &remover])
         .expects(Expected::new("queue_removed_in_use", High, &remover).with("creator", &victim));
 
+    // CAP_SYS_ADMIN is what it takes otherwise, `ipcctl_obtain_check` in ipc/util.c; CAP_IPC_OWNER does not help.
+    let space = Space::new();
+    let owner = Cast::new(stage, space, ALICE).run(&["get=71,3600"]);
+    let helpless = Cast::new(stage, space, User::Capable(4102, "ipc_owner")).run(&["rm=0"]);
+    let mighty = Cast::new(stage, space, User::Capable(4102, "sys_admin")).run(&["rm=0"]);
+    assert_eq!((&helpless.results[..], &mighty.results[..]), (&[-1][..], &[0][..]));
+    let capable = Run::new("a queue removed by CAP_SYS_ADMIN", &[&owner, &helpless, &mighty])
+        .expects(Expected::new("queue_removed_in_use", High, &mighty).with("creator", &owner));
+
     let space = Space::new();
     let owner = Cast::new(stage, space, ALICE).run(&["get=71,3600"]);
     let administrator = Cast::new(stage, space, User::Root).run(&["rm=0"]);
     let tidy = Cast::new(stage, space, ALICE).run(&["get=71,3600", "rm"]);
     vec![
         attacked,
+        capable,
         Run::new("a queue removed by root", &[&owner, &administrator]).at_most("queue_removed_in_use", Low),
         Run::new("a queue removed by its creator", &[&tidy]).without("queue_removed_in_use"),
     ]
 }
 
-/// Root has given the victim's queue to somebody, who opens it to everybody.
+/// Root has given the victim's queue to somebody, who opens it to his group.
 fn changed(stage: &Stage) -> Vec<Run> {
     let space = Space::new();
     let victim = Cast::new(stage, space, ALICE).start(&["get=71,3600", "pause"]).paused();
     let root = Cast::new(stage, space, User::Root).run(&["get=71,0", "set=4102,600"]);
-    let changer = Cast::new(stage, space, MALLORY).run(&["get=71,600", "set=4102,666"]);
+    let changer = Cast::new(stage, space, MALLORY).run(&["get=71,600", "set=4102,640"]);
     let victim = victim.go().end();
     assert_eq!((&root.results[..], &changer.results[..]), (&[0, 0][..], &[0, 0][..]));
     // No function of the kernel's says that a change succeeded.

@@ -129,11 +129,16 @@ fn containers(stage: &Stage) -> Vec<Run> {
 fn raised(stage: &Stage) -> Vec<Run> {
     let run = |user: User| Cast::new(stage, Space::new(), user).run(&["get=71,0", "get=71,1600"]);
     let (raised, plain) = (run(User::Raised(4101)), run(ALICE));
+    let capable = run(User::Capable(4101, "ipc_owner"));
+    let by_capability = Expected::new("check_then_create", High, &capable).saying("privilege", "CAP_IPC_OWNER");
     let expected = Expected::new("check_then_create", High, &raised).saying("privilege", "set-user-ID");
     vec![
         Run::new("a check with the rights of another", &[&raised])
             .expects(expected.clone())
             .expects(expected.proving("privileged_context")),
+        Run::new("a check with the right to all queues", &[&capable])
+            .expects(by_capability.clone())
+            .expects(by_capability.proving("privileged_context")),
         Run::new("the same check with one's own", &[&plain]).at_most("check_then_create", Medium),
     ]
 }

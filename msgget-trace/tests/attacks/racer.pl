@@ -1,13 +1,16 @@
-# One of two who want the same keys: a plan goes in as arguments (role, first key, number of trials, moment of the first one and
-# time between two in ns of CLOCK_MONOTONIC, window in ns), what happened in each trial comes out.
+# One of two who want the same keys: a plan goes in as arguments (role, first key, number of trials, time between two, window, in ns), then on
+# stdin the moment of the first one by CLOCK_MONOTONIC; what happened in each trial comes out.
 #
 # The victim looks whether the key has a queue, spends the window on something else, and asks for the queue, in every other trial
 # exclusively. The squatter makes a queue at a moment between before that window and after it. Neither waits for the other.
 use strict;
 use warnings;
 
-my ($role, $first, $trials, $begin, $every, $window) = @ARGV;
+my ($role, $first, $trials, $every, $window) = @ARGV;
 srand $$;
+$| = 1;
+print "process $$\n";
+my $begin = <STDIN>;
 
 # clock_gettime(2), x86-64.
 sub now { my $time = "\0" x 16; syscall 228, 1, $time; my ($s, $ns) = unpack 'qq', $time; $s * 1_000_000_000 + $ns }
@@ -38,4 +41,4 @@ for my $nth (0 .. $trials - 1) {
     my $cuid = $got >= 0 && defined msgctl($got, 2, $state) ? unpack('x12 L', $state) : -1;
     $out .= "$key $check $got $cuid\n";
 }
-print "process $$\n$out";
+print $out;

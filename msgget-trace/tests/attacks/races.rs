@@ -3,7 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    process::{Child, Stdio},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    process::{Child, ChildStdout, Stdio},
 };
 
 use crate::{
@@ -52,25 +53,36 @@ fn wanted() -> usize {
     50 / live::slowness() as usize
 }
 
-fn racer(stage: &Stage, space: Space, user: User, role: &str, plan: &[String]) -> Child {
+/// One of the two, ready to begin.
+struct Racer {
+    child: Child,
+    notes: BufReader<ChildStdout>,
+    pid: i64,
+}
+
+fn racer(stage: &Stage, space: Space, user: User, role: &str, plan: &[String]) -> Racer {
     let mut command = stage::command(user, &[], "/usr/bin/perl".as_ref(), &stage.path("racer.pl"));
-    space.enter(command.arg(role).args(plan).stdout(Stdio::piped()));
-    command.spawn().unwrap()
+    space.enter(command.arg(role).args(plan).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut child = command.spawn().unwrap();
+    let notes = BufReader::new(child.stdout.take().unwrap());
+    let mut racer = Racer { child, notes, pid: 0 };
+    let mut line = String::new();
+    racer.notes.read_line(&mut line).unwrap();
+    racer.pid = line.trim_end().strip_prefix("process ").unwrap().parse().unwrap();
+    racer
 }
 
 /// Its process and what it noted: key, and numbers.
-fn noted(child: Child, space: Space, user: i64) -> (Who, BTreeMap<i64, Vec<i64>>) {
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut lines = text.lines();
-    let pid = lines.next().unwrap().strip_prefix("process ").unwrap().parse().unwrap();
+fn noted(mut racer: Racer, space: Space, user: i64) -> (Who, BTreeMap<i64, Vec<i64>>) {
+    let mut text = String::new();
+    racer.notes.read_to_string(&mut text).unwrap();
+    assert!(racer.child.wait().unwrap().success());
     let (pid_namespace, ipc_namespace) = (sys::namespace("pid"), space.number);
-    let trials = lines.map(|line| {
+    let trials = text.lines().map(|line| {
         let numbers: Vec<i64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
         (numbers[0], numbers[1..].to_vec())
     });
-    (Who { pid, pid_namespace, ipc_namespace, uid: user, euid: user }, trials.collect())
+    (Who { pid: racer.pid, pid_namespace, ipc_namespace, uid: user, euid: user }, trials.collect())
 }
 
 impl Races {
@@ -79,14 +91,18 @@ impl Races {
         const BATCHES: usize = 12;
         let slowness = i64::from(live::slowness());
         // 100 trials, a window of a millisecond each, on a machine of its own.
-        let (count, every, window) = (100 / slowness, 5_000_000 * slowness, 1_000_000 * slowness);
+        let slower = slowness * slowness;
+        let (count, every, window) = (100 / slowness, 5_000_000 * slower, 1_000_000 * slower);
         let mut races = Self(Vec::new());
         while races.0.len() < BATCHES && (races.count(Trial::won) < wanted() || races.count(Trial::lost) < wanted()) {
             let space = Space::new();
-            let begin = sys::clock(libc::CLOCK_MONOTONIC) + 100_000_000 * slowness;
-            let plan = [1000, count, begin, every, window].map(|number| number.to_string());
-            let victim = racer(stage, space, ALICE, "victim", &plan);
-            let squatter = racer(stage, space, MALLORY, "squatter", &plan);
+            let plan = [1000, count, every, window].map(|number| number.to_string());
+            let mut victim = racer(stage, space, ALICE, "victim", &plan);
+            let mut squatter = racer(stage, space, MALLORY, "squatter", &plan);
+            let begin = sys::clock(libc::CLOCK_MONOTONIC) + 20_000_000 * slowness;
+            for racer in [&mut victim, &mut squatter] {
+                writeln!(racer.child.stdin.take().unwrap(), "{begin}").unwrap();
+            }
             let (victim, asked) = noted(victim, space, 4101);
             let (squatter, made) = noted(squatter, space, 4102);
             let trial = |(key, asked): (i64, Vec<i64>)| {

@@ -26,6 +26,8 @@ pub(crate) enum User {
     Root,
     /// With no more rights than this id has.
     Plain(u32),
+    /// As one who was given this capability.
+    Capable(u32, &'static str),
     /// As a set-user-ID program of root's that this user started.
     Raised(u32),
 }
@@ -43,8 +45,9 @@ impl Stage {
         fs::write(folder.path().join("racer.pl"), include_str!("racer.pl")).unwrap();
         // By another process: a file that a fork still has open for writing cannot be executed.
         let mut copy = Command::new("sh");
-        let copied = copy.args(["-c", "cat /usr/bin/perl >\"$0\" && chmod 755 \"$0\""]);
-        assert!(copied.arg(folder.path().join("perl")).status().unwrap().success());
+        let perl = folder.path().join("perl");
+        assert!(copy.args(["-c", "cat /usr/bin/perl >\"$0\""]).arg(&perl).status().unwrap().success());
+        fs::set_permissions(perl, Permissions::from_mode(0o755)).unwrap();
         Self { folder }
     }
 
@@ -179,10 +182,14 @@ impl<'a> Cast<'a> {
 
 /// `perl script` as `user`.
 pub(crate) fn command(user: User, within: &[&str], perl: &Path, script: &Path) -> Command {
+    let plain =
+        |id: u32| vec!["setpriv".into(), format!("--reuid={id}"), format!("--regid={id}"), "--clear-groups".to_owned()];
     let ids = match user {
         User::Root => Vec::new(),
-        User::Plain(id) => {
-            vec!["setpriv".into(), format!("--reuid={id}"), format!("--regid={id}"), "--clear-groups".into()]
+        User::Plain(id) => plain(id),
+        User::Capable(id, capability) => {
+            let given = ["--inh-caps", "--ambient-caps"].map(|set| format!("{set}=+{capability}"));
+            plain(id).into_iter().chain(given).collect()
         }
         User::Raised(id) => vec!["setpriv".into(), format!("--ruid={id}"), "--clear-groups".into()],
     };
