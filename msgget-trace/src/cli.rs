@@ -14,10 +14,12 @@ Examples:
   msgget-trace status                            of the daemon that runs: hooks, balance
   msgget-trace exec -- ipcmk -Q                  one command and all its descendants
   msgget-trace schema > msgget-trace-json-1.schema.json
+  msgget-trace check policies/                   are these policies right?
   msgget-trace exec --output calls.ndjson -- fakeroot make
 
 Exit status of run: 0 stopped by a signal or a closed pipe, 1 internal error, 2 bad usage, 3 privileges missing,
 4 no tracefs, 5 no BTF, 6 kernel too old or unwilling, 7 the canary did not come back, 8 output failed.
+Exit status of check: 0 all is right, 2 something is not.
 Exit status of status: 0 it answered, 1 it did not.
 Exit status of exec: the command's, 128+n if signal n killed it; 127 not found, 126 cannot be run, 125 our own failure.";
 
@@ -68,6 +70,12 @@ pub enum Command {
     },
     /// Print what is known of every rule: when it matches, what it cannot see, what to do (Markdown).
     Rules,
+    /// Say everything that is wrong with policy files, or that nothing is.
+    Check {
+        /// Files, or folders with files.
+        #[arg(required = true, value_name = "FILE|DIR")]
+        files: Vec<PathBuf>,
+    },
     /// Print the JSON Schema (draft 2020-12) that every line of the json format keeps to.
     Schema,
     /// Detach and remove what a daemon that is gone has left pinned; say what is lost by it.
@@ -115,6 +123,12 @@ pub struct Options {
     /// SIGHUP opens files anew.
     #[arg(short, long, value_name = "OUTPUT")]
     pub output: Vec<String>,
+    /// Tell only of what this policy wants: a file, or a folder with files (.yaml, .yml, .json); may be given several times.
+    ///
+    /// Policies are Tracee's, and what any of them wants is told; docs/POLICY.md has more. All calls are looked at whatever
+    /// is wanted. SIGHUP reads the files again.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub policy: Vec<PathBuf>,
     /// Where what has not arrived is kept.
     #[command(flatten)]
     pub spool: SpoolOptions,

@@ -1,5 +1,6 @@
 //! What the user can ask for, one file each: a command line goes in, an exit status comes out.
 
+mod check;
 mod exec;
 mod rules;
 mod run;
@@ -30,6 +31,7 @@ pub fn run(cli: Cli) -> ExitCode {
             let mut config = Config::new(options, Scope::Host).unwrap_or_else(|error| error.exit());
             config.pins = pins.pins();
             messages(config.kernel_log);
+            warn(&config);
             let socket = (status_socket.as_os_str() != "none").then_some(status_socket);
             done(run::run(&config, socket.as_deref()))
         }
@@ -37,9 +39,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Exec { options, command } => {
             let config = Config::new(options, Scope::Descendants).unwrap_or_else(|error| error.exit());
             messages(config.kernel_log);
+            warn(&config);
             exec::run(&config, &command).map_or_else(|failure| failed(&failure, failure.exec_status()), ExitCode::from)
         }
         Command::Rules => done(rules::run()),
+        Command::Check { files } => check::run(&files),
         Command::Schema => done(schema::run()),
         Command::Unpin { pin } => {
             messages(KernelLog::Off);
@@ -47,6 +51,13 @@ pub fn run(cli: Cli) -> ExitCode {
             pins.map_or(Ok(()), |pins| unpin::run(&pins))
                 .map_or_else(|failure| failed(&failure, failure.status()), |()| ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Says what is no error, and may be a mistake all the same.
+fn warn(config: &Config) {
+    for warning in config.policies.warnings() {
+        log::warn!("{warning}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! Command line options go in; settings that need no further checking come out, or an error that says what is wrong.
 
 mod output;
+pub mod policy;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use output::{Kinds, Output, To};
 
@@ -14,6 +15,7 @@ use crate::{
     enrich::redact::Redactor,
     event::Rung,
     kernel::Choice,
+    policy::Policies,
     spool::{Fsync, Limits},
 };
 
@@ -82,6 +84,10 @@ pub struct Config {
     pub command_lines: bool,
     /// What of command lines is not to be shown.
     pub redactor: Redactor,
+    /// What is wanted.
+    pub policies: Arc<Policies>,
+    /// The files that say so, to be read again on SIGHUP.
+    pub policy_files: Vec<PathBuf>,
     /// How much a caller may send.
     pub budgets: Budgets,
     /// What the kernel program says.
@@ -119,7 +125,8 @@ impl Config {
     /// # Errors
     /// As clap's own: they print the usage and end with status 2.
     pub fn new(options: Options, scope: Scope) -> Result<Self, clap::Error> {
-        let Options { output, spool, ring_size, hook, redact, no_cmdline, kernel_log, heartbeat, budgets } = options;
+        let Options { output, policy, spool, ring_size, hook, redact, no_cmdline, kernel_log, heartbeat, budgets } =
+            options;
         let outputs = Self::outputs(&output)?;
         let spool = Self::spool(&spool)?;
         if !ring_size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring_size) {
@@ -131,6 +138,10 @@ impl Config {
         let budgets = Self::budgets(&budgets)?;
         let redactor = Redactor::new(&redact)
             .map_err(|error| Cli::command().error(ErrorKind::ValueValidation, format!("--redact: {error}")))?;
+        let policies = policy::load(&policy).map_err(|problems| {
+            let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+            Cli::command().error(ErrorKind::ValueValidation, format!("--policy: what is wanted is not clear{lines}"))
+        })?;
         let hook = match hook {
             Hook::Auto => Choice::Auto,
             Hook::Fexit => Choice::Only(Rung::Fexit),
@@ -148,6 +159,8 @@ impl Config {
             hook,
             command_lines: !no_cmdline,
             redactor,
+            policies: Arc::new(policies),
+            policy_files: policy,
             budgets,
             kernel_log,
         })
@@ -269,6 +282,7 @@ mod tests {
         Config::new(
             Options {
                 output: Vec::new(),
+                policy: Vec::new(),
                 spool: spool("1G", "1"),
                 ring_size,
                 hook,

@@ -10,7 +10,7 @@ mod status;
 mod stop;
 mod watch;
 
-use std::{collections::VecDeque, rc::Rc, time::Duration};
+use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
 
 use msgget_trace_ebpf::{Counters, Reader};
 use tokio::task::JoinHandle;
@@ -25,6 +25,7 @@ use crate::{
     output::{Delivery, Outputs},
     owners::Owners,
     pipeline::{Pipeline, Tally},
+    policy::{Policies, Problem},
     sink::SinkError,
     source::{Batch, Source},
 };
@@ -103,6 +104,33 @@ impl Daemon {
     /// Opens files that are outputs anew; false if none is one.
     pub fn reopen(&mut self) -> bool {
         self.outputs.reopen()
+    }
+
+    /// Tells from here on of what is wanted now that the policy files have been read again; where they are wrong, goes on as
+    /// before. Either is said.
+    pub fn follow(&mut self, read: Result<Policies, Vec<Problem>>) {
+        let before = self.pipeline.policies().digest().unwrap_or_default();
+        match read {
+            Ok(policies) => {
+                for warning in policies.warnings() {
+                    log::warn!("{warning}");
+                }
+                let to = policies.digest().unwrap_or_default();
+                self.pipeline.follow(Arc::new(policies));
+                if to != before {
+                    log::warn!("other policies are in force: {to}");
+                    self.say(News::PolicyChange { from: before, to });
+                }
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    log::error!("{problem}");
+                }
+                log::error!("the policies cannot be read again, so the former ones ({before}) go on");
+                let detail = problems.first().map(ToString::to_string).unwrap_or_default();
+                self.say(News::PolicyRefused { kept: before, problems: problems.len(), detail });
+            }
+        }
     }
 
     /// Traces until `until` is ready or nobody reads any more.

@@ -12,7 +12,7 @@ mod level;
 mod message;
 mod ocsf;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod show;
 mod table;
 #[cfg(test)]

@@ -3,13 +3,13 @@
 //! ```text
 //!  kernel │ hook ─► door, slot, task ─► submit ─► ring        counters ─┐
 //! ────────┼──────────────────────────────────▼──────────────────────────▼─
-//!   user  │ ring ─► decode ─► decide ─► detect ─► enrich ─► encode ─┬────────► sink
-//!         │   │        │         │         │         │         │    └─ spool ─► sink
-//!         │   └────────┴─────────┴─────────┴─────────┴─────────┴─────────┴───────┴──► ledger
+//!   user  │ ring ─► decode ─► decide ─► detect ─► enrich ─► policy ─► encode ─┬────────► sink
+//!         │   │        │         │         │         │         │         │    └─ spool ─► sink
+//!         │   └────────┴─────────┴─────────┴─────────┴─────────┴─────────┴─────────┴───────┴──► ledger
 //! ```
 //!
 //! The upper half is the `msgget-trace-ebpf` crate. Below it each stage is a module, in the order of the flow: [`kernel`],
-//! [`event`] (with decode), [`decide`], [`detect`], [`enrich`], [`encode`], [`spool`], [`sink`]. [`source`], [`pipeline`] and
+//! [`event`] (with decode), [`decide`], [`detect`], [`enrich`], [`policy`], [`encode`], [`spool`], [`sink`]. [`source`], [`pipeline`] and
 //! [`output`] are a call's way through them, [`daemon`] their life: start, watch, stop. [`command`] holds what the user can ask for.
 
 pub mod attribution;
@@ -29,6 +29,7 @@ pub mod ledger;
 pub mod output;
 pub mod owners;
 pub mod pipeline;
+pub mod policy;
 mod readiness;
 pub mod resolver;
 pub mod sink;

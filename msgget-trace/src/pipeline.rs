@@ -1,13 +1,16 @@
-//! An event's way from its source to the outputs: decided events and news of the sensor itself go in, what is to be told of them
+//! An event's way from its source to the outputs: decided events and news of the sensor itself go in, what is wanted of them
 //! comes out, and every record is counted into exactly one number of a [`Tally`].
+
+use std::sync::Arc;
 
 use crate::{
     canary::{Canary, CanaryLost},
-    detect::{Engine, Verdict},
+    detect::{self, Engine, Finding, Tags},
     encode::{Item, Sensor},
-    enrich::{Enricher, Images},
+    enrich::{Enricher, Images, Who},
     event::{Aggregate, Call, Event, Health, Outcome},
     output::Outputs,
+    policy::{Exception, Judgement, Matched, Policies, Subject, What},
 };
 
 /// What became of some records.
@@ -29,8 +32,16 @@ pub struct Tally {
     pub calls: u64,
     /// Lines made of what became of queues.
     pub controls: u64,
+    /// Of those, calls and controls that no policy wants.
+    pub unwanted: u64,
+    /// Findings.
+    pub found: u64,
     /// Lines of findings made.
     pub findings: u64,
+    /// Findings that no policy wants.
+    pub findings_unwanted: u64,
+    /// Findings that an exception keeps back.
+    pub suppressed: u64,
     /// Lines of health records made.
     pub health: u64,
     /// Lines of aggregates made.
@@ -59,7 +70,11 @@ impl Tally {
             contexts,
             calls,
             controls,
+            unwanted,
+            found,
             findings,
+            findings_unwanted,
+            suppressed,
             health,
             aggregates,
             attributed,
@@ -76,7 +91,11 @@ impl Tally {
         self.contexts += contexts;
         self.calls += calls;
         self.controls += controls;
+        self.unwanted += unwanted;
+        self.found += found;
         self.findings += findings;
+        self.findings_unwanted += findings_unwanted;
+        self.suppressed += suppressed;
         self.health += health;
         self.aggregates += aggregates;
         self.attributed += attributed;
@@ -87,7 +106,75 @@ impl Tally {
     }
 }
 
-/// detect ─► enrich ─► outputs, with what they remember.
+/// What is wanted, and what exceptions have kept back.
+#[derive(Debug)]
+struct Policy {
+    policies: Arc<Policies>,
+    /// Findings kept back, by the place of the exception.
+    suppressed: Vec<u64>,
+}
+
+/// What becomes of an event.
+#[derive(Clone, Copy, Debug)]
+enum Verdict<'a> {
+    /// By these policies.
+    Wanted(Matched<'a>),
+    /// By none.
+    Unwanted,
+    /// It would be, but for an exception.
+    Suppressed,
+}
+
+impl Policy {
+    fn new(policies: Arc<Policies>) -> Self {
+        Self { suppressed: vec![0; policies.exceptions().len()], policies }
+    }
+
+    fn judge(&mut self, subject: &Subject<'_>) -> Verdict<'_> {
+        let Judgement { wanted, matched, suppressed_by } = self.policies.judge(subject);
+        if wanted {
+            return Verdict::Wanted(Matched::new(self.policies.names(), matched));
+        }
+        let Some(nth) = suppressed_by else { return Verdict::Unwanted };
+        if let Some(count) = self.suppressed.get_mut(nth) {
+            *count += 1;
+        }
+        Verdict::Suppressed
+    }
+
+    /// Tells of `finding`, if it is wanted.
+    fn tell(
+        &mut self,
+        finding: &Finding,
+        who: &Who<'_>,
+        tags: Tags,
+        sensor: &Sensor,
+        outputs: &mut Outputs,
+        tally: &mut Tally,
+    ) {
+        tally.found += 1;
+        match self.judge(&Subject { what: What::Finding(finding), who, tags }) {
+            Verdict::Wanted(policies) => {
+                tally.findings += 1;
+                outputs.tell(&Item::Finding { finding, who, tags, policies }, sensor);
+            }
+            Verdict::Unwanted => tally.findings_unwanted += 1,
+            Verdict::Suppressed => tally.suppressed += 1,
+        }
+    }
+
+    /// An exception that stays under its name goes on counting.
+    fn follow(&mut self, policies: Arc<Policies>) {
+        let counted = |name: &str| {
+            let known = self.policies.exceptions().iter().position(|exception| exception.name == name);
+            known.and_then(|nth| self.suppressed.get(nth)).copied().unwrap_or_default()
+        };
+        self.suppressed = policies.exceptions().iter().map(|exception| counted(&exception.name)).collect();
+        self.policies = policies;
+    }
+}
+
+/// detect ─► enrich ─► policy ─► outputs, with what they remember.
 #[derive(Debug)]
 pub struct Pipeline {
     engine: Engine,
@@ -95,6 +182,8 @@ pub struct Pipeline {
     pub enricher: Enricher,
     /// Programs that were announced.
     pub images: Images,
+    /// What is wanted.
+    policy: Policy,
     /// What lines say of us.
     pub sensor: Sensor,
     /// Records of our own made so far.
@@ -108,8 +197,25 @@ pub struct Pipeline {
 impl Pipeline {
     /// Empty stages.
     #[must_use]
-    pub fn new(images: Images, enricher: Enricher, sensor: Sensor) -> Self {
-        Self { engine: Engine::new(), enricher, images, sensor, news: 0, canary: None, arrived: None }
+    pub fn new(images: Images, enricher: Enricher, policies: Arc<Policies>, sensor: Sensor) -> Self {
+        let policy = Policy::new(policies);
+        Self { engine: Engine::new(), enricher, images, policy, sensor, news: 0, canary: None, arrived: None }
+    }
+
+    /// What is wanted.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        &self.policy.policies
+    }
+
+    /// Wants what `policies` want from here on.
+    pub fn follow(&mut self, policies: Arc<Policies>) {
+        self.policy.follow(policies);
+    }
+
+    /// The exceptions, and how many findings each has kept back.
+    pub fn suppressed(&self) -> impl Iterator<Item = (&Exception, u64)> {
+        self.policy.policies.exceptions().iter().zip(self.policy.suppressed.iter().copied())
     }
 
     /// Looks whether clocks and files have changed; to be called once a batch.
@@ -139,12 +245,11 @@ impl Pipeline {
         let verdict = self.engine.observe_aggregate(aggregate);
         for finding in &verdict.findings {
             let who = &self.enricher.who(finding.event.caller());
-            tally.findings += 1;
-            outputs.tell(&Item::Finding { finding, who, tags: verdict.tags }, &self.sensor);
+            self.policy.tell(finding, who, verdict.tags, &self.sensor, outputs, tally);
         }
     }
 
-    /// Tells what `event` leads to; nothing unless its source `tells` of it.
+    /// Tells what is wanted of what `event` leads to; nothing unless its source `tells` of it.
     pub fn finish(&mut self, event: &Event, tells: bool, outputs: &mut Outputs, tally: &mut Tally) {
         tally.read += 1;
         if let Event::Call(call) = event {
@@ -161,24 +266,26 @@ impl Pipeline {
             tally.early += 1;
             return;
         }
-        let Verdict { tags, findings } = self.engine.observe(event);
+        let detect::Verdict { tags, findings } = self.engine.observe(event);
         let who = &self.enricher.who(event.caller());
-        match event {
-            Event::Call(call) => {
-                outputs.tell(&Item::Call { call, who, tags }, &self.sensor);
-                tally.calls += 1;
-                tally.unpaired += u64::from(call.outcome == Outcome::Unpaired);
-                tally.not_executed += u64::from(call.outcome == Outcome::NotExecuted);
-                tally.ambiguous += u64::from(call.outcome == Outcome::Ambiguous);
-            }
-            Event::Control(control) => {
-                outputs.tell(&Item::Control { control, who, tags }, &self.sensor);
-                tally.controls += 1;
-            }
+        match self.policy.judge(&Subject { what: What::Event(event), who, tags }) {
+            Verdict::Wanted(policies) => match event {
+                Event::Call(call) => {
+                    outputs.tell(&Item::Call { call, who, tags, policies }, &self.sensor);
+                    tally.calls += 1;
+                    tally.unpaired += u64::from(call.outcome == Outcome::Unpaired);
+                    tally.not_executed += u64::from(call.outcome == Outcome::NotExecuted);
+                    tally.ambiguous += u64::from(call.outcome == Outcome::Ambiguous);
+                }
+                Event::Control(control) => {
+                    outputs.tell(&Item::Control { control, who, tags, policies }, &self.sensor);
+                    tally.controls += 1;
+                }
+            },
+            Verdict::Unwanted | Verdict::Suppressed => tally.unwanted += 1,
         }
         for finding in &findings {
-            tally.findings += 1;
-            outputs.tell(&Item::Finding { finding, who, tags }, &self.sensor);
+            self.policy.tell(finding, who, tags, &self.sensor, outputs, tally);
         }
     }
 
@@ -187,7 +294,8 @@ impl Pipeline {
     fn is_canary(&mut self, event: &Event, call: &Call, outputs: &mut Outputs) -> bool {
         let Some(canary) = self.canary.as_ref().filter(|canary| canary.ours(call)) else { return false };
         let who = &self.enricher.who(&call.caller);
-        outputs.rehearse(&Item::Call { call, who, tags: Engine::tags(event) }, &self.sensor);
+        let item = Item::Call { call, who, tags: Engine::tags(event), policies: Matched::NONE };
+        outputs.rehearse(&item, &self.sensor);
         if canary.is(call) {
             self.arrived = Some(canary.check(call));
         }

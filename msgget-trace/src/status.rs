@@ -32,8 +32,23 @@ pub struct Status {
     pub degraded: bool,
     /// Where the lines go.
     pub outputs: Vec<String>,
+    /// Digest of the policy files, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_digest: Option<String>,
+    /// The exceptions, and what each has kept back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Suppressed>,
     /// Every counter, as of the moment of the answer.
     pub balance: Numbers,
+}
+
+/// An exception of the policies.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Suppressed {
+    /// What it is called.
+    pub name: String,
+    /// Findings that it has kept back.
+    pub suppressed: u64,
 }
 
 /// Names and numbers in their order: an object in JSON.
@@ -90,7 +105,7 @@ impl Status {
 }
 
 /// A word on each counter, for people.
-const WORDS: [(&str, &str); 31] = [
+const WORDS: [(&str, &str); 35] = [
     ("seen", "calls whose return the kernel side saw"),
     ("submitted", "of these, put into the ring"),
     ("aggregated", "of these, past a budget and only counted"),
@@ -104,7 +119,11 @@ const WORDS: [(&str, &str); 31] = [
     ("early", "of these, from before the hooks were trusted or after others took over"),
     ("witnesses", "of these, calls of strangers that tell what members did"),
     ("delivered", "of these, calls that are out as a line"),
-    ("findings", "lines of findings"),
+    ("unwanted", "of these, calls and controls that no policy wants"),
+    ("found", "findings"),
+    ("findings", "of these, out as a line"),
+    ("findings_unwanted", "of these, wanted by no policy"),
+    ("suppressed", "of these, kept back by an exception"),
     ("health", "lines about the sensor itself"),
     ("aggregates", "lines of counted calls"),
     ("attributed", "calls in those that say whose"),
@@ -141,6 +160,12 @@ impl fmt::Display for Status {
         }
         for output in &self.outputs {
             writeln!(f, "{:<14}{}", "output", shown(output))?;
+        }
+        if let Some(digest) = &self.policy_digest {
+            writeln!(f, "{:<14}{}", "policy", shown(digest))?;
+        }
+        for Suppressed { name, suppressed } in &self.exceptions {
+            writeln!(f, "{:<14}{} has kept back {suppressed} findings", "exception", shown(name))?;
         }
         writeln!(f)?;
         let Numbers(numbers) = &self.balance;
@@ -251,6 +276,8 @@ mod tests {
             coverage_gap: "none".into(),
             degraded: false,
             outputs: vec!["/tmp/a\x1b[2Jb".into()],
+            policy_digest: Some("5b1d".into()),
+            exceptions: vec![Suppressed { name: "old-spooler".into(), suppressed: 3 }],
             balance: Numbers(numbers.map(|(name, number)| (name.to_owned(), number)).to_vec()),
         }
     }
@@ -269,9 +296,10 @@ mod tests {
     #[test]
     fn people_get_a_table_and_no_control_character() {
         let text = status().to_string();
+        let spooler = "exception     old-spooler has kept back 3 findings";
         let seen = "seen         12345  calls whose return the kernel side saw";
         let lost = "lost             0  of these, without room in the ring";
-        for line in ["since         2026-11-22T01:25:23Z", "output        /tmp/a\\u{1b}[2Jb", seen, lost] {
+        for line in ["since         2026-11-22T01:25:23Z", "output        /tmp/a\\u{1b}[2Jb", spooler, seen, lost] {
             assert!(text.lines().any(|found| found == line), "{line:?} is missing in:\n{text}");
         }
         assert!(text.ends_with("of_tomorrow      7\n"), "{text}");

@@ -11,6 +11,7 @@ use msgget_trace::{
         OutputState, Payer, Rung,
         decode::{Decoded, Decoder},
     },
+    policy::Matched,
 };
 use msgget_trace_ebpf::{ABI_X86_64, Call as Record, ENTRY_SYSCALL, FACT_NONE, Offsets, Owner, PAIRED, Position};
 use uuid::Uuid;
@@ -86,11 +87,17 @@ impl Mixture {
         let calls = self.calls.iter().enumerate();
         let controls = self.controls.iter().enumerate();
         let place = Some(&user.place.cgroup);
-        let finding = Item::Finding { finding: &self.finding, who: user, tags: Tags::default() };
+        let finding =
+            Item::Finding { finding: &self.finding, who: user, tags: Tags::default(), policies: Matched::NONE };
         let aggregate = Item::Aggregate { aggregate: &self.aggregate, place, user: user.user, nth: 2 };
         calls
-            .map(|(nth, (call, tags))| Item::Call { call, who: who(nth), tags: *tags })
-            .chain(controls.map(|(nth, (control, tags))| Item::Control { control, who: who(nth), tags: *tags }))
+            .map(|(nth, (call, tags))| Item::Call { call, who: who(nth), tags: *tags, policies: Matched::NONE })
+            .chain(controls.map(|(nth, (control, tags))| Item::Control {
+                control,
+                who: who(nth),
+                tags: *tags,
+                policies: Matched::NONE,
+            }))
             .chain([finding; FINDINGS])
             .chain([aggregate; AGGREGATES])
             .chain([Item::Health { health: &self.news, nth: 3 }; NEWS])

@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{block_on, conclude, ready};
 use crate::{
-    config::{Config, To},
+    config::{Config, To, policy},
     daemon::{Daemon, End},
     failure::Failure,
 };
@@ -19,10 +19,10 @@ pub(super) fn run(config: &Config, socket: Option<&Path>) -> Result<(), Failure>
         // Before anything is attached: a signal that comes early still leads to an orderly stop.
         let listen = |kind| signal(kind).map_err(Failure::internal("listening for signals"));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        // logrotate(8) asks so for files to be opened anew. Otherwise the terminal is gone, and whoever says that this is to be
+        // logrotate(8) asks so for files to be opened anew, and an administrator for policies to be read again. Otherwise the terminal is gone, and whoever says that this is to be
         // ignored (nohup(1)) wants us to outlive it.
         let files = config.outputs.iter().any(|output| matches!(output.to, To::File(_)));
-        let heard = files || !ignored(libc::SIGHUP);
+        let heard = files || !config.policy_files.is_empty() || !ignored(libc::SIGHUP);
         let mut hangup = if heard { Some(listen(SignalKind::hangup())?) } else { None };
         let mut asked = async || {
             let hung_up = async {
@@ -48,12 +48,21 @@ pub(super) fn run(config: &Config, socket: Option<&Path>) -> Result<(), Failure>
         ready(&daemon, "every msgget of this host");
         loop {
             match daemon.trace(asked()).await? {
-                End::Done(HANGUP) if daemon.reopen() => {}
+                End::Done(HANGUP) if read_again(&mut daemon, config) => {}
                 End::Done(signal) => return conclude(daemon, signal).await,
                 End::Closed => return daemon.leave().await,
             }
         }
     })
+}
+
+/// Reads policies again and opens files anew; false if there are neither.
+fn read_again(daemon: &mut Daemon, config: &Config) -> bool {
+    let policies = !config.policy_files.is_empty();
+    if policies {
+        daemon.follow(policy::load(&config.policy_files));
+    }
+    daemon.reopen() || policies
 }
 
 /// The signal that may ask for something else than an end.

@@ -6,6 +6,7 @@ use std::{
     io,
     path::PathBuf,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -157,7 +158,7 @@ impl Daemon {
             later: VecDeque::new(),
             folder: None,
             lower: Vec::new(),
-            pipeline: Pipeline::new(images, enricher, sensor),
+            pipeline: Pipeline::new(images, enricher, Arc::clone(&config.policies), sensor),
             outputs,
             deliveries,
             ledger: Ledger::default(),
@@ -254,7 +255,8 @@ impl Daemon {
         if let Some(since) = inherited {
             self.watch.reported(since);
         }
-        self.say(News::Start { passed, int80_proved, absent, config, pinned, inherited });
+        let policy = self.pipeline.policies().digest();
+        self.say(News::Start { passed, int80_proved, absent, config, policy, pinned, inherited });
         let from = self.source.settings();
         if from != config {
             self.say(News::ConfigChange { from, to: config });

@@ -25,7 +25,7 @@ use super::Daemon;
 use crate::{
     enrich::Clock,
     failure::Failure,
-    status::{Numbers, Status},
+    status::{Numbers, Status, Suppressed},
 };
 
 /// Connections that wait at a time.
@@ -165,6 +165,12 @@ impl Daemon {
             coverage_gap: self.rung().gap().to_owned(),
             degraded: self.watch.degraded(),
             outputs: self.outputs.names().collect(),
+            policy_digest: self.pipeline.policies().digest().map(|digest| digest.to_string()),
+            exceptions: self
+                .pipeline
+                .suppressed()
+                .map(|(exception, suppressed)| Suppressed { name: exception.name.clone(), suppressed })
+                .collect(),
             balance: Numbers(balance.into_iter().map(|(name, number)| (name.to_owned(), number)).collect()),
         };
         // It does not block, and the buffer of a new connection has room for it; who leaves meanwhile gets nothing.

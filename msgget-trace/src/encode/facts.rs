@@ -44,6 +44,8 @@ pub(super) fn add(item: &Item<'_>, sensor: &Sensor, to: &mut Object<'_>) -> Writ
     // When it happened, ns since 1970.
     to.member("time_ns", &Digits(sensor.clock.wall(item.at())))?;
     to.member("hook", sensor.rung.name())?;
+    // The policies that want it, where there are any.
+    to.known("matched_policies", Some(item.policies()).filter(|policies| !policies.is_empty()))?;
     match *item {
         Item::Call { call, .. } => call::of_call(call, sensor, to)?,
         Item::Control { control, .. } => call::of_control(control, sensor, to)?,

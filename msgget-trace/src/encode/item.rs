@@ -10,6 +10,7 @@ use crate::{
     detect::{Finding, Tags},
     enrich::{Who, cgroup},
     event::{Aggregate, BootTime, Call, CallId, Caller, Control, Errno, Health, Outcome},
+    policy::Matched,
 };
 
 /// Something to tell.
@@ -23,6 +24,8 @@ pub enum Item<'a> {
         who: &'a Who<'a>,
         /// What it is tagged with.
         tags: Tags,
+        /// The policies that want it.
+        policies: Matched<'a>,
     },
     /// What became of a queue.
     Control {
@@ -32,6 +35,8 @@ pub enum Item<'a> {
         who: &'a Who<'a>,
         /// What it is tagged with.
         tags: Tags,
+        /// The policies that want it.
+        policies: Matched<'a>,
     },
     /// A rule's verdict.
     Finding {
@@ -41,6 +46,8 @@ pub enum Item<'a> {
         who: &'a Who<'a>,
         /// What that call is tagged with.
         tags: Tags,
+        /// The policies that want it.
+        policies: Matched<'a>,
     },
     /// News of the sensor itself.
     Health {
@@ -165,6 +172,15 @@ impl Item<'_> {
         match self {
             Self::Call { tags, .. } | Self::Control { tags, .. } | Self::Finding { tags, .. } => Some(*tags),
             Self::Health { .. } | Self::Aggregate { .. } => None,
+        }
+    }
+
+    /// The policies that want it; what the sensor tells by itself is told whatever is wanted.
+    #[must_use]
+    pub const fn policies(&self) -> Matched<'_> {
+        match *self {
+            Self::Call { policies, .. } | Self::Control { policies, .. } | Self::Finding { policies, .. } => policies,
+            Self::Health { .. } | Self::Aggregate { .. } => Matched::NONE,
         }
     }
 

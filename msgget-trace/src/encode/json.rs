@@ -28,6 +28,7 @@ use crate::{
     },
     enrich::Who,
     event::{Abi, Call, Caller, Errno, MsgFlags, Outcome, Queue, Source},
+    policy::Matched,
 };
 
 /// Version of the fields below: the minor grows with every addition, the major with every other change.
@@ -40,14 +41,14 @@ const MSGGET: u32 = if cfg!(target_arch = "aarch64") { 186 } else { 68 };
 pub(super) fn line(item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Vec<u8>) {
     let id = Shown(item.id(sensor));
     match *item {
-        Item::Call { call, who, tags } => {
-            sensor.call(call, who, sensor.common(&call.caller, who, id, tags, sequence), out);
+        Item::Call { call, who, tags, policies } => {
+            sensor.call(call, who, policies, sensor.common(&call.caller, who, id, tags, sequence), out);
         }
-        Item::Control { control, who, tags } => {
-            sensor.control(control, who, sensor.common(&control.caller, who, id, tags, sequence), out);
+        Item::Control { control, who, tags, policies } => {
+            sensor.control(control, who, policies, sensor.common(&control.caller, who, id, tags, sequence), out);
         }
-        Item::Finding { finding, who, tags } => {
-            sensor.finding(finding, who, sensor.common(finding.event.caller(), who, id, tags, sequence), out);
+        Item::Finding { finding, who, tags, policies } => {
+            sensor.finding(finding, who, policies, sensor.common(finding.event.caller(), who, id, tags, sequence), out);
         }
         Item::Health { health, .. } => append(&sensor.envelope(item, sequence, sensor.news(health)), out),
         Item::Aggregate { aggregate, place, user, .. } => {
@@ -57,11 +58,11 @@ pub(super) fn line(item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Ve
 }
 
 impl Sensor {
-    fn call(&self, call: &Call, who: &Who<'_>, common: Common<'_>, out: &mut Vec<u8>) {
+    fn call(&self, call: &Call, who: &Who<'_>, policies: Matched<'_>, common: Common<'_>, out: &mut Vec<u8>) {
         let args = arguments(call);
         event(
             &call.caller,
-            Tracee::new(&call.caller, who, &self.clock, what(call)).with_args(&args),
+            Tracee::new(&call.caller, who, &self.clock, what(call)).with_args(&args).with_policies(policies),
             common,
             CallFacts {
                 outcome: call.outcome.name(),

@@ -31,10 +31,11 @@ impl Level {
             },
             Item::Health { health, .. } => match &health.news {
                 News::Degraded { .. } | News::Loss { reason: LossReason::Rejected, .. } => Self::High,
-                News::Loss { .. } => Self::Medium,
+                News::Loss { .. } | News::PolicyRefused { .. } => Self::Medium,
                 News::Start { .. }
                 | News::Heartbeat { .. }
                 | News::ConfigChange { .. }
+                | News::PolicyChange { .. }
                 | News::Recovered { .. }
                 | News::Stop { .. } => Self::Informational,
             },

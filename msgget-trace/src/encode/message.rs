@@ -89,6 +89,10 @@ fn about_news(news: &News, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         News::Start { .. } => f.write_str("tracing begins"),
         News::Heartbeat { .. } => f.write_str("tracing goes on"),
         News::ConfigChange { .. } => f.write_str("the options are not those of the former daemon"),
+        News::PolicyChange { .. } => f.write_str("other policies are in force"),
+        News::PolicyRefused { problems, detail, .. } => {
+            write!(f, "the new policies are wrong, the former ones go on; {problems} problems, the first: {detail}")
+        }
         News::Loss { reason, count, output: None, .. } => write!(f, "calls were lost: {count}, {}", reason.name()),
         News::Loss { reason, count, output: Some(output), .. } => {
             write!(f, "lines were lost at {output}: {count}, {}", reason.name())

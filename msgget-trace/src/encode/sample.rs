@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use super::{Escaped, Format, Item, Sensor};
 use crate::{
-    detect::{Engine, Finding, Verdict},
+    detect::{Engine, Finding, Tags, Verdict},
     enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
     event::{
         Aggregate, Attributed, BootTime, Call, Control, Counts, Health, Image, LossReason, News, OutputState, Passed,
         Payer, Rung,
         sample::{self, call, call_of, control_of, control_record, record},
     },
+    policy::Matched,
 };
 
 /// Clocks that differ by a known distance, on a known host.
@@ -129,6 +130,7 @@ pub(crate) fn news() -> Vec<News> {
             int80_proved: true,
             absent: vec!["task_struct.sessionid"],
             config: Uuid::from_u128(9),
+            policy: Some(Uuid::from_u128(5)),
             pinned: true,
             inherited: Some(BootTime(1)),
         },
@@ -146,6 +148,12 @@ pub(crate) fn news() -> Vec<News> {
         News::Degraded { reason: "canary_lost", detail: "a canary\ndid not come back".into() },
         News::Recovered { reason: "canary_lost" },
         News::Stop { reason: "SIGTERM", balance: balance(), outputs: outputs() },
+        News::PolicyChange { from: Uuid::from_u128(4), to: Uuid::from_u128(5) },
+        News::PolicyRefused {
+            kept: Uuid::from_u128(5),
+            problems: 2,
+            detail: "p.yaml:1:1: this kind is not known\n".to_owned(),
+        },
     ]
 }
 
@@ -214,8 +222,15 @@ pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
         ("named", named()),
     ];
     for (name, call) in &calls {
-        tell(name, &Item::Call { call, who, tags: Engine::tags(&call.clone().into()) }, &sensor);
+        tell(
+            name,
+            &Item::Call { call, who, tags: Engine::tags(&call.clone().into()), policies: Matched::NONE },
+            &sensor,
+        );
     }
+    let names = ["ipc-watch".into(), "not-this".into(), "all".into()];
+    let (call, policies) = (&calls[0].1, Matched::new(&names, 0b101));
+    tell("wanted", &Item::Call { call, who, tags: Tags::default(), policies }, &sensor);
     let [removed, torn_down] = removals();
     let unseen = Record { pairing: EVICTED, enter_ns: 0, ..control_record(0, 0) };
     let answered = Record { pairing: NOT_EXECUTED, enter_ns: 0, ..control_record(0, 0) };
@@ -228,12 +243,24 @@ pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
         ("torn_down", control_of(4976, &torn_down), &fexit),
     ];
     for (name, control, sensor) in &controls {
-        tell(name, &Item::Control { control, who, tags: Engine::tags(&control.clone().into()) }, sensor);
+        tell(
+            name,
+            &Item::Control { control, who, tags: Engine::tags(&control.clone().into()), policies: Matched::NONE },
+            sensor,
+        );
     }
     let verdict = check_then_create();
-    tell("check_then_create", &Item::Finding { finding: &verdict.findings[0], who, tags: verdict.tags }, &sensor);
+    tell(
+        "check_then_create",
+        &Item::Finding { finding: &verdict.findings[0], who, tags: verdict.tags, policies: Matched::NONE },
+        &sensor,
+    );
     let raced = raced();
-    tell("check_then_create_raced", &Item::Finding { finding: &raced, who, tags: Engine::tags(&raced.event) }, &sensor);
+    tell(
+        "check_then_create_raced",
+        &Item::Finding { finding: &raced, who, tags: Engine::tags(&raced.event), policies: Matched::NONE },
+        &sensor,
+    );
     for (nth, news) in (0..).zip(news()) {
         let name = match &news {
             News::Loss { reason, .. } => reason.name(),

@@ -14,6 +14,7 @@ use super::Escaped;
 use crate::{
     detect::Tags,
     event::{Counts, Device, Image, MsgFlags, OutputState},
+    policy::Matched,
 };
 
 /// A value whose form is the string it is shown as.
@@ -174,6 +175,13 @@ impl Display for Device {
 
 /// A list of words.
 impl Serialize for Tags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.names())
+    }
+}
+
+/// A list of names.
+impl Serialize for Matched<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.names())
     }

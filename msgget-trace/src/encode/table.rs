@@ -63,9 +63,10 @@ impl Colour {
         match item {
             Item::Call { .. } | Item::Control { .. } => None,
             Item::Finding { finding, .. } if finding.severity >= Severity::Medium => Some(Self::Red),
-            Item::Health { health: Health { news: News::Loss { .. } | News::Degraded { .. }, .. }, .. } => {
-                Some(Self::Red)
-            }
+            Item::Health {
+                health: Health { news: News::Loss { .. } | News::PolicyRefused { .. } | News::Degraded { .. }, .. },
+                ..
+            } => Some(Self::Red),
             Item::Finding { .. } | Item::Aggregate { .. } => Some(Self::Yellow),
             Item::Health { .. } => Some(Self::Cyan),
         }

@@ -15,6 +15,7 @@ use crate::{
         Passed, Payer, Queue, Rung, Source,
         sample::{self, call, call_of, control_of, control_record, record},
     },
+    policy::Matched,
 };
 
 /// The finding that the creation completes, which a process makes 10 us after it found key 42 free.
@@ -94,6 +95,7 @@ pub(super) fn news() -> Vec<Health> {
         int80_proved: true,
         absent: vec!["task_struct.sessionid"],
         config: Uuid::from_u128(2),
+        policy: Some(Uuid::from_u128(5)),
         pinned: true,
         inherited: Some(BootTime(3)),
     };
@@ -107,6 +109,12 @@ pub(super) fn news() -> Vec<Health> {
         degraded,
         News::Recovered { reason: "canary_lost" },
         News::Stop { reason: "signal", balance, outputs: outputs() },
+        News::PolicyChange { from: Uuid::from_u128(4), to: Uuid::from_u128(5) },
+        News::PolicyRefused {
+            kept: Uuid::from_u128(5),
+            problems: 2,
+            detail: "p.yaml:1:1: this kind is not known\n".to_owned(),
+        },
     ];
     news.into_iter().map(|news| Health { at: BootTime(5_000_000_000), news }).collect()
 }
@@ -132,13 +140,19 @@ pub(super) fn aggregates() -> Vec<(&'static str, Aggregate)> {
 pub(crate) fn everything(mut tell: impl FnMut(&str, &Item<'_>)) {
     let who = &who();
     for (name, call) in &calls() {
-        tell(name, &Item::Call { call, who, tags: Engine::tags(&call.clone().into()) });
+        tell(name, &Item::Call { call, who, tags: Engine::tags(&call.clone().into()), policies: Matched::NONE });
     }
     for (name, control) in &controls() {
-        tell(name, &Item::Control { control, who, tags: Engine::tags(&control.clone().into()) });
+        tell(
+            name,
+            &Item::Control { control, who, tags: Engine::tags(&control.clone().into()), policies: Matched::NONE },
+        );
     }
     for finding in &[finding(), raced()] {
-        tell(finding.rule.name, &Item::Finding { finding, who, tags: Engine::tags(&finding.event) });
+        tell(
+            finding.rule.name,
+            &Item::Finding { finding, who, tags: Engine::tags(&finding.event), policies: Matched::NONE },
+        );
     }
     for (nth, health) in (1..).zip(&news()) {
         tell(health.news.name(), &Item::Health { health, nth });

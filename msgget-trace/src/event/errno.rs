@@ -30,6 +30,17 @@ impl Errno {
         matches!(self, Self::EPERM | Self::EACCES)
     }
 
+    /// The one that is called `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        (1..).zip(NAMES).find(|(_, known)| *known == name && !name.is_empty()).map(|(number, _)| Self(number))
+    }
+
+    /// All names.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.into_iter().filter(|name| !name.is_empty())
+    }
+
     /// Its name, as include/uapi/asm-generic/errno.h has it; `None` for what stands only inside the kernel or nowhere.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {

@@ -25,6 +25,12 @@ impl MsgFlags {
         self.0 & bits == bits
     }
 
+    /// The bit that is called `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<i32> {
+        Self::NAMED.iter().find(|(_, known)| *known == name).map(|(bit, _)| *bit)
+    }
+
     /// The names of the flags that are set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMED.into_iter().filter_map(move |(bit, name)| self.has(bit).then_some(name))

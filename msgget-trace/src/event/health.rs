@@ -73,6 +73,8 @@ pub enum News {
         absent: Vec<&'static str>,
         /// Digest of the programs and what they were told.
         config: Uuid,
+        /// Digest of the policy files, if there are any.
+        policy: Option<Uuid>,
         /// Whether programs and ring would outlive the daemon.
         pinned: bool,
         /// When the daemon that left them had last brought anything to its end, if one did: what was called since then
@@ -92,6 +94,22 @@ pub enum News {
         from: Uuid,
         /// Of those in use.
         to: Uuid,
+    },
+    /// The policy files were read again, and are others: from here on they say what is wanted.
+    PolicyChange {
+        /// Digest of the former files.
+        from: Uuid,
+        /// Of those in use.
+        to: Uuid,
+    },
+    /// The policy files were to be read again, and are wrong: the former ones go on.
+    PolicyRefused {
+        /// Digest of those that go on.
+        kept: Uuid,
+        /// How many things are wrong.
+        problems: usize,
+        /// The first of them, in words.
+        detail: String,
     },
     /// Calls, or lines of an output, went missing, and it is known how many.
     Loss {
@@ -174,6 +192,8 @@ impl News {
             Self::Start { .. } => "start",
             Self::Heartbeat { .. } => "heartbeat",
             Self::ConfigChange { .. } => "config_change",
+            Self::PolicyChange { .. } => "policy_change",
+            Self::PolicyRefused { .. } => "policy_refused",
             Self::Loss { .. } => "loss",
             Self::Degraded { .. } => "degraded",
             Self::Recovered { .. } => "recovered",

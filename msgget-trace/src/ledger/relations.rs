@@ -17,15 +17,16 @@ pub(super) struct Relation {
 }
 
 /// Every relation there is, in the order of the flow. A counter of a further way out of a hop is one more word here.
-pub(super) const RELATIONS: [Relation; 5] = [
+pub(super) const RELATIONS: [Relation; 6] = [
     Relation { entered: &["seen"], left: &["submitted", "aggregated", "lost"] },
     Relation { entered: &["aggregated"], left: &["attributed", "unattributed"] },
     Relation { entered: &["controls_seen"], left: &["controls_submitted", "controls_lost"] },
     Relation { entered: &["submitted", "controls_submitted", "contexts_submitted"], left: &["read"] },
     Relation {
         entered: &["read"],
-        left: &["delivered", "controls", "canaries", "early", "witnesses", "contexts", "rejected"],
+        left: &["delivered", "controls", "canaries", "early", "witnesses", "contexts", "rejected", "unwanted"],
     },
+    Relation { entered: &["found"], left: &["findings", "findings_unwanted", "suppressed"] },
 ];
 
 /// The first relation that does not hold, in words.

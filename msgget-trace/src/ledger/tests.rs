@@ -199,7 +199,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 type Slip = fn(&mut Model, u64);
 
 /// Every counter that stands in a relation, by its name.
-const SLIPS: [(&str, Slip); 18] = [
+const SLIPS: [(&str, Slip); 23] = [
     ("seen", |model, by| slip(&mut model.cpus[1].seen, by)),
     ("submitted", |model, by| slip(&mut model.cpus[1].submitted, by)),
     ("lost", |model, by| slip(&mut model.cpus[1].lost_ring_full, by)),
@@ -218,6 +218,11 @@ const SLIPS: [(&str, Slip); 18] = [
     ("witnesses", |model, by| slip(&mut model.user.witnesses, by)),
     ("contexts", |model, by| slip(&mut model.user.contexts, by)),
     ("rejected", |model, by| slip(&mut model.user.rejected, by)),
+    ("unwanted", |model, by| slip(&mut model.user.unwanted, by)),
+    ("found", |model, by| slip(&mut model.user.found, by)),
+    ("findings", |model, by| slip(&mut model.user.findings, by)),
+    ("findings_unwanted", |model, by| slip(&mut model.user.findings_unwanted, by)),
+    ("suppressed", |model, by| slip(&mut model.user.suppressed, by)),
 ];
 
 fn slip(counter: &mut u64, by: u64) {

@@ -52,10 +52,12 @@ const fn severity(item: &Item<'_>) -> Severity {
         },
         Item::Health { health, .. } => match health.news {
             News::Heartbeat { .. } => Severity::Informational,
-            News::Start { .. } | News::Stop { .. } | News::ConfigChange { .. } | News::Recovered { .. } => {
-                Severity::Notice
-            }
-            News::Loss { .. } | News::Degraded { .. } => Severity::Error,
+            News::Start { .. }
+            | News::Stop { .. }
+            | News::ConfigChange { .. }
+            | News::PolicyChange { .. }
+            | News::Recovered { .. } => Severity::Notice,
+            News::Loss { .. } | News::PolicyRefused { .. } | News::Degraded { .. } => Severity::Error,
         },
     }
 }

@@ -72,7 +72,8 @@ const OURS: [&str; 27] = [
 ];
 
 /// What a call line says only where there is something to say.
-const OPTIONAL: [&str; 13] = [
+const OPTIONAL: [&str; 14] = [
+    "matchedPolicies",
     "loginUserId",
     "sessionId",
     "ipcCall",

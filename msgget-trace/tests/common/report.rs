@@ -106,12 +106,14 @@ impl Report {
         assert_eq!(submitted, balance["read"], "{balance:?}");
         assert_eq!(
             balance["read"],
-            ["delivered", "controls", "canaries", "early", "witnesses", "contexts", "rejected"]
+            ["delivered", "controls", "canaries", "early", "witnesses", "contexts", "rejected", "unwanted"]
                 .iter()
                 .map(|name| balance[name])
                 .sum::<u64>(),
             "{balance:?}"
         );
+        let told = balance["findings"] + balance["findings_unwanted"] + balance["suppressed"];
+        assert_eq!(balance["found"], told, "{balance:?}");
         assert!(balance["canaries"] >= 1, "{balance:?}");
         assert_eq!(balance["delivered"], calls as u64, "{balance:?}");
         assert_eq!(balance["controls"], controls as u64, "{balance:?}");

@@ -13,6 +13,7 @@ use crate::{
         told::{everything, finding, golden, sensor, who},
     },
     event::{Errno, Event, Outcome, sample},
+    policy::Matched,
 };
 
 /// A line, taken apart.
@@ -83,7 +84,7 @@ fn uncover(text: &str, allowed: &str) -> Result<String, String> {
 
 fn told(finding: &Finding, who: &Who<'_>) -> String {
     let mut out = Vec::new();
-    let item = Item::Finding { finding, who, tags: crate::detect::Tags::default() };
+    let item = Item::Finding { finding, who, tags: crate::detect::Tags::default(), policies: Matched::NONE };
     Format::Cef.line(&item, &sensor(), 3, &mut out);
     String::from_utf8(out).unwrap()
 }

@@ -132,10 +132,13 @@ impl<'a> Class<'a> {
             News::Loss { reason, .. } => ("state", Some(reason.name())),
             News::Degraded { detail, .. } => ("state", Some(&**detail)),
             News::Stop { reason, .. } => ("state", Some(*reason)),
-            News::Start { .. } | News::ConfigChange { .. } | News::Recovered { .. } => ("state", None),
+            News::PolicyRefused { detail, .. } => ("state", Some(&**detail)),
+            News::Start { .. } | News::ConfigChange { .. } | News::PolicyChange { .. } | News::Recovered { .. } => {
+                ("state", None)
+            }
         };
         let (category, r#type): (&[_], _) = match health.news {
-            News::ConfigChange { .. } => (&["configuration"], Some("change")),
+            News::ConfigChange { .. } | News::PolicyChange { .. } => (&["configuration"], Some("change")),
             _ => (&[], None),
         };
         Self { kind, category, r#type, action: health.news.name(), reason, duration: None, provider: SENSOR }

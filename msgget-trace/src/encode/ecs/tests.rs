@@ -19,6 +19,7 @@ use crate::{
         decode::Decoder,
         sample::{call_of, decoder, record},
     },
+    policy::Matched,
 };
 
 /// The sequence of the documented lines.
@@ -29,7 +30,7 @@ fn parsed(item: &Item<'_>, sensor: &crate::encode::Sensor) -> Value {
 }
 
 fn of_call(call: &Call, who: &Who<'_>) -> Value {
-    parsed(&Item::Call { call, who, tags: Tags::default() }, &sample::sensor())
+    parsed(&Item::Call { call, who, tags: Tags::default(), policies: Matched::NONE }, &sample::sensor())
 }
 
 /// What `field` is in the line of each sample.
@@ -101,6 +102,7 @@ fn every_kind_is_what_the_schema_calls_it() {
         ("not_executed", json!(["event", "info", "unknown", "msgget", null, 1])),
         ("refused", json!(["event", "denied", "failure", "msgget", null, 1])),
         ("named", json!(["event", "info", "failure", "msgget", "ENOENT", 1])),
+        ("wanted", json!(["event", "info", "failure", "msgget", "ENOENT", 1])),
         ("changed", json!(["event", "change", "success", "msgctl-set", null, 1])),
         ("not_removed", json!(["event", "denied", "failure", "msgctl-rmid", "EPERM", 1])),
         ("control_unpaired", json!(["event", "info", "success", "msgctl-rmid", null, 1])),
@@ -118,6 +120,8 @@ fn every_kind_is_what_the_schema_calls_it() {
         ("degraded", json!(["state", null, null, "degraded", null, 73])),
         ("recovered", json!(["state", null, null, "recovered", null, 1])),
         ("stop", json!(["state", null, null, "stop", null, 1])),
+        ("policy_change", json!(["state", "change", null, "policy_change", null, 1])),
+        ("policy_refused", json!(["state", null, null, "policy_refused", null, 47])),
         ("aggregate_process", json!(["event", "info", null, "msgget", null, 1])),
         ("aggregate_owner", json!(["event", "info", null, "msgget", null, 1])),
         ("aggregate_nameless", json!(["event", "info", null, "msgget", null, 1])),
@@ -136,7 +140,7 @@ fn what_this_kernel_lacks_is_left_out() {
     let place = Place { cgroup: Err(Absent::Gone), container: None };
     let who = &Who { place, user: None, effective_user: None, group: None, effective_group: None };
     let sensor = crate::encode::Sensor { host: Host::default(), ..sample::sensor() };
-    let line = parsed(&Item::Call { call, who, tags: Tags::default() }, &sensor);
+    let line = parsed(&Item::Call { call, who, tags: Tags::default(), policies: Matched::NONE }, &sensor);
     assert_eq!(Schema::new().violations(&line), Vec::<String>::new());
     for field in ["user", "group", "container", "orchestrator", "related"] {
         assert!(line.get(field).is_none(), "{field}");

@@ -26,6 +26,8 @@ enum NewsFacts<'a> {
         passed_over: Vec<PassedOver<'a>>,
         absent: &'a [&'static str],
         config_digest: Shown<Uuid>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        policy_digest: Option<Shown<Uuid>>,
         pinned: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         inherited_since_ns: Option<Digits<u64>>,
@@ -33,6 +35,15 @@ enum NewsFacts<'a> {
     ConfigChange {
         former_config_digest: Shown<Uuid>,
         config_digest: Shown<Uuid>,
+    },
+    PolicyChange {
+        former_policy_digest: Shown<Uuid>,
+        policy_digest: Shown<Uuid>,
+    },
+    PolicyRefused {
+        policy_digest: Shown<Uuid>,
+        problems: usize,
+        detail: &'a str,
     },
     Loss {
         reason: &'static str,
@@ -68,7 +79,7 @@ impl<'a> NewsFacts<'a> {
     fn new(news: &'a News, sensor: &Sensor) -> Self {
         let wall = |moment| Digits(sensor.clock.wall(moment));
         match news {
-            News::Start { passed, int80_proved, absent, config, pinned, inherited } => Self::Start {
+            News::Start { passed, int80_proved, absent, config, policy, pinned, inherited } => Self::Start {
                 int80_proved: *int80_proved,
                 passed_over: passed
                     .iter()
@@ -76,11 +87,18 @@ impl<'a> NewsFacts<'a> {
                     .collect(),
                 absent,
                 config_digest: Shown(*config),
+                policy_digest: policy.map(Shown),
                 pinned: *pinned,
                 inherited_since_ns: inherited.map(wall),
             },
             News::ConfigChange { from, to } => {
                 Self::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
+            }
+            News::PolicyChange { from, to } => {
+                Self::PolicyChange { former_policy_digest: Shown(*from), policy_digest: Shown(*to) }
+            }
+            News::PolicyRefused { kept, problems, detail } => {
+                Self::PolicyRefused { policy_digest: Shown(*kept), problems: *problems, detail }
             }
             News::Loss { reason, count, cpu, output, since } => Self::Loss {
                 reason: reason.name(),

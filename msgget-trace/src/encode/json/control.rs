@@ -16,18 +16,26 @@ use crate::{
     },
     enrich::Who,
     event::{Abi, Control, Errno, Source},
+    policy::Matched,
 };
 
 /// Tracee's id of the event `msgctl`, which is the number of the system call.
 const MSGCTL: u32 = if cfg!(target_arch = "aarch64") { 187 } else { 71 };
 
 impl Sensor {
-    pub(super) fn control(&self, control: &Control, who: &Who<'_>, common: Common<'_>, out: &mut Vec<u8>) {
+    pub(super) fn control(
+        &self,
+        control: &Control,
+        who: &Who<'_>,
+        policies: Matched<'_>,
+        common: Common<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let args = arguments(control);
         let door = control.door;
         event(
             &control.caller,
-            Tracee::new(&control.caller, who, &self.clock, what(control)).with_args(&args),
+            Tracee::new(&control.caller, who, &self.clock, what(control)).with_args(&args).with_policies(policies),
             common,
             ControlFacts {
                 outcome: control.outcome.name(),

@@ -17,10 +17,18 @@ use crate::{
     encode::{Escaped, Sensor, show::Shown},
     enrich::Who,
     event::{CallId, Event, before_nul},
+    policy::Matched,
 };
 
 impl Sensor {
-    pub(super) fn finding(&self, finding: &Finding, who: &Who<'_>, common: Common<'_>, out: &mut Vec<u8>) {
+    pub(super) fn finding(
+        &self,
+        finding: &Finding,
+        who: &Who<'_>,
+        policies: Matched<'_>,
+        common: Common<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let caller = finding.event.caller();
         let (from, call_args) = match &finding.event {
             Event::Call(call) => (what(call), arguments(call)),
@@ -40,7 +48,10 @@ impl Sensor {
         let own = What { id: finding.rule.event_id, name: finding.rule.name, result: 0, ..from };
         event(
             caller,
-            Tracee::new(caller, who, &self.clock, own).with_args(&args).with_metadata(Metadata::new(finding)),
+            Tracee::new(caller, who, &self.clock, own)
+                .with_args(&args)
+                .with_policies(policies)
+                .with_metadata(Metadata::new(finding)),
             common,
             FindingFacts::new(finding, self),
             out,

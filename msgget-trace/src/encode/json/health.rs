@@ -22,7 +22,7 @@ impl Sensor {
 
     fn kind<'a>(&self, news: &'a News) -> NewsFacts<'a> {
         match news {
-            News::Start { passed, int80_proved, absent, config, pinned, inherited } => {
+            News::Start { passed, int80_proved, absent, config, policy, pinned, inherited } => {
                 let passed =
                     passed.iter().map(|passed| PassedOver { hook: passed.rung.name(), reason: &passed.reason });
                 NewsFacts::Start {
@@ -31,12 +31,19 @@ impl Sensor {
                     passed_over: passed.collect(),
                     absent,
                     config_digest: Shown(*config),
+                    policy_digest: policy.map(Shown),
                     pinned: *pinned,
                     inherited_since: inherited.map(|moment| self.clock.wall(moment)),
                 }
             }
             News::ConfigChange { from, to } => {
                 NewsFacts::ConfigChange { former_config_digest: Shown(*from), config_digest: Shown(*to) }
+            }
+            News::PolicyChange { from, to } => {
+                NewsFacts::PolicyChange { former_policy_digest: Shown(*from), policy_digest: Shown(*to) }
+            }
+            News::PolicyRefused { kept, problems, detail } => {
+                NewsFacts::PolicyRefused { policy_digest: Shown(*kept), problems: *problems, detail }
             }
             News::Heartbeat { balance, outputs } => {
                 NewsFacts::Heartbeat { balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
@@ -82,6 +89,9 @@ enum NewsFacts<'a> {
         absent: &'a [&'static str],
         /// Of the programs and what they were told.
         config_digest: Shown<Uuid>,
+        /// Of the policy files; absent where there are none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        policy_digest: Option<Shown<Uuid>>,
         /// Whether hooks and ring would outlive the daemon.
         pinned: bool,
         /// When the daemon before had last brought anything to its end, ns since 1970.
@@ -91,6 +101,19 @@ enum NewsFacts<'a> {
     /// The options are not those of the daemon before.
     #[schemars(transform = schema::named("config_change"))]
     ConfigChange { former_config_digest: Shown<Uuid>, config_digest: Shown<Uuid> },
+    /// From here on other policies say what is wanted.
+    #[schemars(transform = schema::named("policy_change"))]
+    PolicyChange { former_policy_digest: Shown<Uuid>, policy_digest: Shown<Uuid> },
+    /// The policy files were to be read again, and are wrong: what was wanted goes on to be.
+    #[schemars(transform = schema::named("policy_refused"))]
+    PolicyRefused {
+        /// Of those that go on.
+        policy_digest: Shown<Uuid>,
+        /// How many.
+        problems: usize,
+        /// The first.
+        detail: &'a str,
+    },
     /// Tracing goes on.
     #[schemars(transform = schema::named("heartbeat"))]
     Heartbeat {

@@ -23,6 +23,7 @@ use crate::{
         show::{Arguments, ByOutcome, Numbers, Shown},
     },
     event::{Abi, Aggregate, Command, Entry, Errno, LossReason, MsgFlags, Outcome, Payer, Rung, Source},
+    policy::Matched,
 };
 
 /// The JSON Schema of every line of the `json` format: one of the kinds in its `$defs`.
@@ -218,6 +219,7 @@ macro_rules! inline {
 
 inline! {
     Tags, "Tags": { "type": "array", "items": one_of(Tag::ALL.map(Tag::name)), "uniqueItems": true }
+    Matched<'_>, "MatchedPolicies": { "type": "array", "items": { "type": "string" }, "minItems": 1, "uniqueItems": true }
     MsgFlags, "Flags": { "type": "array", "items": { "type": "string", "pattern": "^(IPC_[A-Z]+|0x[0-9a-f]+)$" } }
     Numbers<'_>, "Numbers": { "type": "object", "additionalProperties": { "type": "integer", "minimum": 0 } }
     ByOutcome, "Counts": {

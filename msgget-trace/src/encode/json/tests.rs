@@ -18,15 +18,24 @@ use crate::{
         decode::Decoder,
         sample::{call, call_of, control_of, control_record, decoder, image, offsets, record},
     },
+    policy::Matched,
 };
 
 fn line(call: &Call) -> String {
-    text(&Item::Call { call, who: &who(), tags: Engine::tags(&call.clone().into()) }, &sensor(), 1)
+    text(
+        &Item::Call { call, who: &who(), tags: Engine::tags(&call.clone().into()), policies: Matched::NONE },
+        &sensor(),
+        1,
+    )
 }
 
 fn control_line(sensor: &Sensor, record: &Record) -> String {
     let control = &control_of(4976, record);
-    text(&Item::Control { control, who: &who(), tags: Engine::tags(&control.clone().into()) }, sensor, 1)
+    text(
+        &Item::Control { control, who: &who(), tags: Engine::tags(&control.clone().into()), policies: Matched::NONE },
+        sensor,
+        1,
+    )
 }
 
 fn text(item: &Item<'_>, sensor: &Sensor, sequence: u64) -> String {
@@ -41,10 +50,12 @@ fn golden_lines() {
     golden("not_executed", &line(&call_of(4624, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret: 68, ..record() })));
     golden("named", &line(&sample::named()));
     let verdict = sample::check_then_create();
-    let finding = Item::Finding { finding: &verdict.findings[0], who: &who(), tags: verdict.tags };
+    let finding =
+        Item::Finding { finding: &verdict.findings[0], who: &who(), tags: verdict.tags, policies: Matched::NONE };
     golden("check_then_create", &text(&finding, &sensor(), 3));
     let raced = &sample::raced();
-    let finding = Item::Finding { finding: raced, who: &who(), tags: Engine::tags(&raced.event) };
+    let finding =
+        Item::Finding { finding: raced, who: &who(), tags: Engine::tags(&raced.event), policies: Matched::NONE };
     golden("check_then_create_raced", &text(&finding, &sensor(), 4));
 }
 
@@ -59,6 +70,17 @@ fn golden_lines_of_controls() {
 }
 
 /// Order and types of Tracee v0.24.1, written down from its documentation and not from our code.
+#[test]
+fn policies_that_want_it_stand_where_tracee_has_them() {
+    let names = ["ipc-watch".into(), "not-this".into(), "all".into()];
+    let (call, policies) = (&call_of(4096, &record()), Matched::new(&names, 0b101));
+    let wanted =
+        text(&Item::Call { call, who: &who(), tags: Engine::tags(&call.clone().into()), policies }, &sensor(), 1);
+    let place = r#""eventName":"msgget","matchedPolicies":["ipc-watch","all"],"argsNum":2"#;
+    assert!(wanted.contains(place), "{wanted}");
+    assert_eq!(wanted.replace(r#""matchedPolicies":["ipc-watch","all"],"#, ""), line(call));
+}
+
 #[test]
 fn starts_as_tracees_event_does() {
     let text = line(&call_of(4096, &record()));

@@ -11,6 +11,7 @@ use crate::{
     encode::{Escaped, entity_id},
     enrich::{Clock, Who},
     event::{BootTime, CallId, Caller, Ids, before_nul},
+    policy::Matched,
 };
 
 /// Characters of the node name that Tracee shows.
@@ -81,6 +82,9 @@ pub(super) struct Tracee<'a> {
     #[schemars(regex(pattern = r"^[0-9]+$"))]
     event_id: Shown<u32>,
     event_name: &'static str,
+    /// Names of the policies that want it; absent where there are none.
+    #[serde(skip_serializing_if = "Matched::is_empty")]
+    matched_policies: Matched<'a>,
     /// How many arguments there are.
     args_num: usize,
     /// Queue id, 0 or a negative errno.
@@ -134,6 +138,7 @@ impl<'a> Tracee<'a> {
             kubernetes: Kubernetes { pod_uid: container.and_then(|container| container.pod_uid.as_deref()) },
             event_id: Shown(what.id),
             event_name: what.name,
+            matched_policies: Matched::NONE,
             args_num: 0,
             return_value: what.result,
             syscall: what.syscall,
@@ -151,6 +156,12 @@ impl<'a> Tracee<'a> {
     pub(super) fn with_args(mut self, args: &'a [Argument<'a>]) -> Self {
         self.args_num = args.len();
         self.args = args;
+        self
+    }
+
+    /// As one that these policies want.
+    pub(super) fn with_policies(mut self, policies: Matched<'a>) -> Self {
+        self.matched_policies = policies;
         self
     }
 

@@ -104,7 +104,8 @@ const fn lifecycle(news: &News) -> Does {
     match news {
         News::Start { .. } => Does::Known(3, "Start"),
         News::Stop { .. } => Does::Known(4, "Stop"),
-        News::ConfigChange { .. } => Does::Known(8, "Update"),
+        News::ConfigChange { .. } | News::PolicyChange { .. } => Does::Known(8, "Update"),
+        News::PolicyRefused { .. } => Does::Other("Policy Refused"),
         News::Heartbeat { .. } => Does::Other("Heartbeat"),
         News::Loss { .. } => Does::Other("Loss"),
         News::Degraded { .. } => Does::Other("Degraded"),

@@ -82,8 +82,13 @@ impl<'a> Status<'a> {
 
     fn of_news(news: &'a News) -> Self {
         match news {
-            News::Start { .. } | News::Heartbeat { .. } | News::ConfigChange { .. } | News::Recovered { .. } => {
-                Self::new(SUCCESS, None, None)
+            News::Start { .. }
+            | News::Heartbeat { .. }
+            | News::ConfigChange { .. }
+            | News::PolicyChange { .. }
+            | News::Recovered { .. } => Self::new(SUCCESS, None, None),
+            News::PolicyRefused { detail, .. } => {
+                Self::new(FAILURE, Some(Code::Word("policy_refused")), Some(Detail::Text(detail)))
             }
             News::Stop { reason, .. } => Self::new(SUCCESS, Some(Code::Word(reason)), None),
             News::Loss { reason, .. } => Self::new(FAILURE, Some(Code::Word(reason.name())), None),

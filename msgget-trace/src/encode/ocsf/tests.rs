@@ -17,6 +17,7 @@ use crate::{
         decode::Decoder,
         sample::{decoder, record},
     },
+    policy::Matched,
 };
 
 /// The sequence of the documented lines.
@@ -65,7 +66,7 @@ fn parsed(item: &Item<'_>, sensor: &Sensor) -> Value {
 }
 
 fn of_call(call: &Call, who: &Who<'_>) -> Value {
-    parsed(&Item::Call { call, who, tags: Tags::default() }, &sample::sensor())
+    parsed(&Item::Call { call, who, tags: Tags::default(), policies: Matched::NONE }, &sample::sensor())
 }
 
 #[test]
@@ -123,6 +124,7 @@ fn every_kind_has_its_class_and_activity() {
         ("not_executed", json!([100_304, "Invoke", 0, null, null, 1])),
         ("refused", json!([100_304, "Invoke", 2, "1", "EPERM", 1])),
         ("named", json!([100_304, "Invoke", 2, "2", "ENOENT", 1])),
+        ("wanted", json!([100_304, "Invoke", 2, "2", "ENOENT", 1])),
         ("changed", json!([100_304, "Invoke", 1, "0", null, 1])),
         ("not_removed", json!([100_304, "Invoke", 2, "1", "EPERM", 1])),
         ("control_unpaired", json!([100_304, "Invoke", 1, "0", null, 1])),
@@ -140,6 +142,11 @@ fn every_kind_has_its_class_and_activity() {
         ("degraded", json!([600_299, "Degraded", 2, "canary_lost", "a canary\ndid not come back", 4])),
         ("recovered", json!([600_299, "Recovered", 1, null, null, 1])),
         ("stop", json!([600_204, "Stop", 1, "SIGTERM", null, 1])),
+        ("policy_change", json!([600_208, "Update", 1, null, null, 1])),
+        (
+            "policy_refused",
+            json!([600_299, "Policy Refused", 2, "policy_refused", "p.yaml:1:1: this kind is not known\n", 3]),
+        ),
         ("aggregate_process", json!([100_304, "Invoke", 0, null, null, 1])),
         ("aggregate_owner", json!([100_304, "Invoke", 0, null, null, 1])),
         ("aggregate_nameless", json!([100_304, "Invoke", 0, null, null, 1])),
@@ -157,7 +164,7 @@ fn what_this_kernel_lacks_is_left_out() {
     let place = Place { cgroup: Err(Absent::Gone), container: None };
     let who = &Who { place, user: None, effective_user: None, group: None, effective_group: None };
     let sensor = Sensor { host: Host::default(), ..sample::sensor() };
-    let line = parsed(&Item::Call { call, who, tags: Tags::default() }, &sensor);
+    let line = parsed(&Item::Call { call, who, tags: Tags::default(), policies: Matched::NONE }, &sensor);
     assert_eq!(Schema::new().violations(&line), Vec::<String>::new());
     let process = json!({"pid": 41_237, "ptid": 41_238, "name": "ipcworker", "parent_process": {"pid": 40_980}});
     assert_eq!(line["actor"], json!({"process": process}));

@@ -16,6 +16,7 @@ use crate::{
     },
     enrich::Who,
     event::{Image, sample},
+    policy::Matched,
 };
 
 const PLAIN: Table = Table { width: None, colour: false };
@@ -56,7 +57,7 @@ fn columns_say_what_the_call_says() {
     let calls = calls();
     let line = |name: &str| {
         let (_, call) = calls.iter().find(|(other, _)| *other == name).unwrap();
-        lines(PLAIN, &Item::Call { call, who: &who, tags: Tags::default() }, 2)
+        lines(PLAIN, &Item::Call { call, who: &who, tags: Tags::default(), policies: Matched::NONE }, 2)
     };
     let created = line("created");
     for (column, content) in [
@@ -145,8 +146,8 @@ proptest! {
         let who = Who { user: Some(&user), ..who() };
         let finding = crate::detect::Finding { event: call.clone().into(), ..finding() };
         for item in [
-            Item::Call { call: &call, who: &who, tags: Tags::default() },
-            Item::Finding { finding: &finding, who: &who, tags: Tags::default() },
+            Item::Call { call: &call, who: &who, tags: Tags::default(), policies: Matched::NONE },
+            Item::Finding { finding: &finding, who: &who, tags: Tags::default(), policies: Matched::NONE },
         ] {
             let line = lines(PLAIN, &item, 2);
             prop_assert_eq!(line.find(|char: char| char.is_control()), Some(line.len() - 1), "{:?}", line);
@@ -169,7 +170,7 @@ proptest! {
             let bare = coloured.replace("\x1b[1;31m", "").replace("\x1b[33m", "").replace("\x1b[0m", "");
             prop_assert_eq!(bare, cut);
         }
-        let line = lines(PLAIN, &Item::Call { call: &call, who: &who, tags: Tags::default() }, 2);
+        let line = lines(PLAIN, &Item::Call { call: &call, who: &who, tags: Tags::default(), policies: Matched::NONE }, 2);
         let (_, exe) = line.trim_end_matches('\n').split_once("exe=").unwrap();
         let (exe, _) = exe.rsplit_once(" container=").unwrap();
         prop_assert_eq!(unescape(exe), [&path, words.as_bytes()].concat());

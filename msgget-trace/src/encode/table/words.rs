@@ -22,8 +22,8 @@ pub(super) fn row(item: &Item<'_>, sensor: &Sensor, time: &str) -> Row {
     row.cell(Column::Mark, mark(item));
     row.cell(Column::Time, time);
     match *item {
-        Item::Call { call, who, tags } => of_call(row, call, who, tags),
-        Item::Control { control, who, tags } => of_control(row, control, who, tags),
+        Item::Call { call, who, tags, .. } => of_call(row, call, who, tags),
+        Item::Control { control, who, tags, .. } => of_control(row, control, who, tags),
         Item::Finding { finding, who, .. } => of_finding(row, finding, who),
         Item::Health { health, .. } => row.text(&news(health, sensor)),
         Item::Aggregate { aggregate, user, .. } => of_aggregate(row, aggregate, user),
@@ -181,6 +181,10 @@ fn news(health: &Health, sensor: &Sensor) -> String {
             text
         }
         News::ConfigChange { from, to } => format!("{name}: from={from} to={to}"),
+        News::PolicyChange { from, to } => format!("{name}: from={from} to={to}"),
+        News::PolicyRefused { problems, detail, .. } => {
+            format!("{name}: {problems} problems, the first: {}", Visible(detail.as_bytes()))
+        }
         News::Heartbeat { balance, outputs } => format!("{name}:{}{}", Numbers(balance), Ill(outputs)),
         News::Loss { reason, count, cpu, output, since } => {
             let what = if output.is_some() { "lines" } else { "calls" };

@@ -23,6 +23,7 @@ use crate::{
         decode::Decoder,
         sample::{call_of, decoder, record},
     },
+    policy::Matched,
 };
 
 fn validator() -> Validator {
@@ -50,23 +51,27 @@ fn lines() -> Vec<(&'static str, Value)> {
     let raw = Record { pid_ns: 0, ns_pid: 0, ns_tid: 0, ..record() };
     let call = Decoder { offsets: Offsets::NONE, ..decoder() }.call(0, raw.as_bytes()).unwrap();
     let tags = Tags::default();
+    let names = ["ipc-watch".into()];
+    let policies = Matched::new(&names, 1);
+    lines.push(("call", told(&Item::Call { call: &call, who, tags, policies }, &sensor)));
     for (_, mut other) in calls() {
         other.caller = call.caller.clone();
         (other.entered, other.queue) = (None, None);
-        lines.push(("call", told(&Item::Call { call: &other, who, tags }, &sensor)));
+        lines.push(("call", told(&Item::Call { call: &other, who, tags, policies: Matched::NONE }, &sensor)));
     }
     for (_, mut control) in controls() {
         control.caller = call.caller.clone();
         (control.entered, control.queue, control.key, control.linearised) = (None, None, None, None);
-        lines.push(("control", told(&Item::Control { control: &control, who, tags }, &sensor)));
+        lines
+            .push(("control", told(&Item::Control { control: &control, who, tags, policies: Matched::NONE }, &sensor)));
     }
     let mut finding = finding();
     *finding.event.caller_mut() = call.caller.clone();
     finding.rule = RULES.into_iter().find(|rule| rule.cwe.is_none()).unwrap();
-    lines.push(("finding", told(&Item::Finding { finding: &finding, who, tags }, &sensor)));
+    lines.push(("finding", told(&Item::Finding { finding: &finding, who, tags, policies: Matched::NONE }, &sensor)));
     for mut health in news() {
         match &mut health.news {
-            News::Start { inherited, .. } => *inherited = None,
+            News::Start { inherited, policy, .. } => (*inherited, *policy) = (None, None),
             News::Loss { cpu, .. } => *cpu = None,
             _ => {}
         }
@@ -240,7 +245,7 @@ proptest! {
     fn any_call_is_valid(comm: [u8; 15], nodename: [u8; 16], key: i32, msgflg: i32, ret in -4095..i64::from(i32::MAX)) {
         let mut raw = Record { key, msgflg, ret, nodename, ..record() };
         raw.comm[..15].copy_from_slice(&comm);
-        let line = told(&Item::Call { call: &call_of(0, &raw), who: &who(), tags: Tags::default() }, &sensor());
+        let line = told(&Item::Call { call: &call_of(0, &raw), who: &who(), tags: Tags::default(), policies: Matched::NONE }, &sensor());
         thread_local!(static VALIDATOR: Validator = validator());
         VALIDATOR.with(|validator| {
             prop_assert!(validator.is_valid(&line), "{}", line);
