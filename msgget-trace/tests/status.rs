@@ -58,7 +58,7 @@ fn bounded(balance: &HashMap<String, u64>) {
     assert!(sum(&["seen"]) >= sum(&["submitted", "aggregated", "lost"]), "{balance:?}");
     assert!(sum(&["controls_seen"]) >= sum(&["controls_submitted", "controls_lost"]), "{balance:?}");
     assert!(sum(&["submitted", "controls_submitted", "contexts_submitted"]) >= sum(&["read"]), "{balance:?}");
-    let became = ["delivered", "controls", "canaries", "early", "witnesses", "contexts", "rejected"];
+    let became = ["delivered", "controls", "canaries", "early", "witnesses", "contexts", "rejected", "unwanted"];
     assert!(sum(&["read"]) >= sum(&became), "{balance:?}");
 }
 
