@@ -120,7 +120,7 @@ const WORDS: [(&str, &str); 35] = [
     ("witnesses", "of these, calls of strangers that tell what members did"),
     ("delivered", "of these, calls that are out as a line"),
     ("unwanted", "of these, calls and controls that no policy wants"),
-    ("found", "findings"),
+    ("found", "findings of all rules"),
     ("findings", "of these, out as a line"),
     ("findings_unwanted", "of these, wanted by no policy"),
     ("suppressed", "of these, kept back by an exception"),
