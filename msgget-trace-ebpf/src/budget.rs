@@ -165,26 +165,59 @@ fn owner(key: &AccountKey, now: u64) -> Option<*mut Account> {
     OWNERS.get_ptr_mut(key)
 }
 
-/// Charges `account` for a call, or, if it is past its budget of a call every `interval` ns, counts it. False if the call may
-/// go on: it was paid for, or tells something.
+/// True if `task`, the current one, may send a record at `now` that is none of a call: its budgets are charged for it. Nothing
+/// is counted if not.
 #[inline(always)]
-fn exceeds(task: Task, account: *mut Account, key: &AccountKey, interval: u32, call: &Returned<'_>) -> bool {
+pub(crate) fn affords(task: Task, now: u64) -> bool {
+    let (process_interval, owner_interval) = (frozen!(CONFIG.process_interval_ns), frozen!(CONFIG.owner_interval_ns));
+    if process_interval != 0
+        && let Some(account) = process(task.tgid(), process_start(), now)
+        && !pays(account, process_interval, now)
+    {
+        return false;
+    }
+    if owner_interval != 0 {
+        // SAFETY: no preconditions.
+        let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+        let key = AccountKey { kind: ACCOUNT_OWNER, id: effective_user(), cgroup_id };
+        if let Some(account) = owner(&key, now)
+            && !pays(account, owner_interval, now)
+        {
+            return false;
+        }
+    }
+    true
+}
+
+/// Charges `account`, which may send a record every `interval` ns, for one at `now`; false if it is past its budget.
+#[inline(always)]
+fn pays(account: *mut Account, interval: u32, now: u64) -> bool {
     let interval = u64::from(interval);
-    let now = call.now + BIAS;
+    let now = now + BIAS;
     let horizon = now - u64::from(frozen!(CONFIG.burst)) * interval;
     // SAFETY: a map element, see `process`; each word is accessed by itself.
     let paid = unsafe { &raw mut (*account).paid_ns };
     // SAFETY: as above.
     unsafe {
         let until = read_volatile(paid);
-        if until <= now {
-            if until < horizon {
-                write_volatile(paid, horizon + interval);
-            } else {
-                atomic_xadd::<u64, u64, ORDER>(paid, interval);
-            }
+        if until > now {
             return false;
         }
+        if until < horizon {
+            write_volatile(paid, horizon + interval);
+        } else {
+            atomic_xadd::<u64, u64, ORDER>(paid, interval);
+        }
+    }
+    true
+}
+
+/// Charges `account` for a call, or, if it is past its budget of a call every `interval` ns, counts it. False if the call may
+/// go on: it was paid for, or tells something.
+#[inline(always)]
+fn exceeds(task: Task, account: *mut Account, key: &AccountKey, interval: u32, call: &Returned<'_>) -> bool {
+    if pays(account, interval, call.now) {
+        return false;
     }
     let outcome = call.outcome();
     let creator = call.may_be_the_creator(outcome);

@@ -3,7 +3,8 @@
 use crate::account::COUNTS;
 
 /// What happened in the kernel, per CPU; user space adds the CPUs up. `seen` is `submitted`, `lost_ring_full` and all of
-/// `aggregated`, and `controls_seen == controls_submitted + controls_lost`, at rest. While programs run, a record is counted as
+/// `aggregated`, `controls_seen == controls_submitted + controls_lost`, and `uses_seen` is `uses_submitted`, `uses_past_budget`
+/// and `uses_lost`, at rest. While programs run, a record is counted as
 /// seen, then as submitted, then put into the ring; and if that has no room, not as submitted any more, then as lost.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,14 @@ pub struct Counters {
     pub controls_submitted: u64,
     /// Their records that the ring had no room for.
     pub controls_lost: u64,
+    /// Uses of queues that were not there, as far as they were seen.
+    pub uses_seen: u64,
+    /// Their records that were handed to the ring.
+    pub uses_submitted: u64,
+    /// Those past a budget, which have no record.
+    pub uses_past_budget: u64,
+    /// Their records that the ring had no room for.
+    pub uses_lost: u64,
     /// Calls past a budget, by outcome: counted here and nowhere else for certain.
     pub aggregated: [u64; COUNTS],
     /// Of calls past a budget, wanted or not, those that may have created a queue that others opened by its key.
@@ -61,6 +70,10 @@ impl Counters {
             controls_seen: self.controls_seen + other.controls_seen,
             controls_submitted: self.controls_submitted + other.controls_submitted,
             controls_lost: self.controls_lost + other.controls_lost,
+            uses_seen: self.uses_seen + other.uses_seen,
+            uses_submitted: self.uses_submitted + other.uses_submitted,
+            uses_past_budget: self.uses_past_budget + other.uses_past_budget,
+            uses_lost: self.uses_lost + other.uses_lost,
             aggregated: sum(&self.aggregated, &other.aggregated),
             creators_unsent: self.creators_unsent + other.creators_unsent,
         }
@@ -84,6 +97,10 @@ impl Counters {
             controls_seen: self.controls_seen.saturating_sub(earlier.controls_seen),
             controls_submitted: self.controls_submitted.saturating_sub(earlier.controls_submitted),
             controls_lost: self.controls_lost.saturating_sub(earlier.controls_lost),
+            uses_seen: self.uses_seen.saturating_sub(earlier.uses_seen),
+            uses_submitted: self.uses_submitted.saturating_sub(earlier.uses_submitted),
+            uses_past_budget: self.uses_past_budget.saturating_sub(earlier.uses_past_budget),
+            uses_lost: self.uses_lost.saturating_sub(earlier.uses_lost),
             aggregated: difference(&self.aggregated, &earlier.aggregated),
             creators_unsent: self.creators_unsent.saturating_sub(earlier.creators_unsent),
         }

@@ -3,6 +3,8 @@
 //!
 //! Numbers: arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl; `ipc(2)`: ipc/syscall.c.
 
+pub(crate) mod used;
+
 use aya_ebpf::{bindings::task_struct, helpers::generated::bpf_task_pt_regs};
 use msgget_trace_ebpf::{ABI_I386, ABI_X32, ABI_X86_64, ABSENT, ENTRY_32, ENTRY_INT80_64, ENTRY_SYSCALL};
 

@@ -6,6 +6,7 @@ mod fexit;
 mod lifecycle;
 mod tp_btf;
 mod tracepoint;
+mod used;
 
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_ktime_get_boot_ns};
 use aya_log_ebpf::{debug, warn};

@@ -8,6 +8,7 @@
 mod account;
 mod context;
 mod counters;
+mod message;
 mod offsets;
 mod state;
 
@@ -19,11 +20,12 @@ pub use account::{
 };
 pub use context::{ARGUMENTS_LEN, CUT, Context, IMAGES, KIND_CONTEXT, PATH_LEN, UNREAD};
 pub use counters::Counters;
+pub use message::Message;
 pub use offsets::Offsets;
 pub use state::{Mark, Reader, State};
 
 /// Raised whenever a record, a global or a counter changes its layout or meaning.
-pub const ABI_VERSION: u16 = 5;
+pub const ABI_VERSION: u16 = 6;
 
 /// Size of a `comm`, `TASK_COMM_LEN` in include/linux/sched.h; always NUL-terminated by the kernel.
 pub const COMM_LEN: usize = 16;
@@ -63,6 +65,9 @@ pub const KIND_CALL: u16 = 1;
 /// `Header::kind` of a [`Call`] that is no `msgget` but a `msgctl` (or stands for one): a queue was to be removed or changed.
 /// Four fields then mean something else, and say so; who did it and how stands where it always does.
 pub const KIND_CONTROL: u16 = 3;
+/// `Header::kind` of a [`Call`] that is a `msgsnd` or a `msgrcv` which failed as it does on a queue that is not there (any more).
+/// Its enter is not noted, so its [`Call::pairing`] is always [`EVICTED`].
+pub const KIND_USE: u16 = 4;
 
 /// [`Call::pairing`]: the exit found the enter of the same thread.
 pub const PAIRED: u32 = 0;
@@ -77,7 +82,7 @@ pub const EVICTED: u32 = 2;
 pub struct Header {
     /// [`ABI_VERSION`] of the program that wrote it.
     pub version: u16,
-    /// What follows: [`KIND_CALL`], [`KIND_CONTEXT`] or [`KIND_CONTROL`].
+    /// What follows: [`KIND_CALL`], [`KIND_CONTEXT`], [`KIND_CONTROL`] or [`KIND_USE`].
     pub kind: u16,
     /// Bytes of the whole record, this header included.
     pub size: u32,
@@ -138,7 +143,8 @@ pub struct Owner {
     pub cgid: u32,
 }
 
-/// One `msgget`, or one `msgctl` that removes or changes ([`KIND_CONTROL`]), written when it returned. Times are the boot clock (`CLOCK_BOOTTIME`) in ns; ids without a prefix are
+/// One `msgget`, or one `msgctl` that removes or changes ([`KIND_CONTROL`]), or one `msgsnd` or `msgrcv` that found no queue
+/// ([`KIND_USE`]), written when it returned. Times are the boot clock (`CLOCK_BOOTTIME`) in ns; ids without a prefix are
 /// the host's (initial pid namespace), those with `ns_` are as seen inside the caller's own pid namespace; user and group
 /// ids are those of the initial user namespace.
 #[repr(C)]
@@ -169,15 +175,16 @@ pub struct Call {
     pub capabilities: u64,
     /// What the call returned: a queue id (of a control 0), or a negative errno.
     pub ret: i64,
-    /// Id allocation before the call; valid only where created and opened cannot be told otherwise.
+    /// Id allocation before the call; valid only where created and opened cannot be told otherwise. Of a use, the [`Message`]
+    /// it was about.
     pub before: Position,
     /// Id allocation after it.
     pub after: Position,
     /// Of whom the queue is that was opened or removed, as of `fact_ns`.
     pub owner: Owner,
-    /// First argument, `key_t key`; of a control `int msqid`.
+    /// First argument, `key_t key`; of a control and of a use `int msqid`.
     pub key: i32,
-    /// Second argument, `int msgflg`; of a control `int cmd`, as the caller wrote it.
+    /// Second argument, `int msgflg`; of a control `int cmd`, as the caller wrote it; of a use the last, `int msgflg`.
     pub msgflg: i32,
     /// Process id (thread group id).
     pub pid: u32,
@@ -261,6 +268,9 @@ impl Call {
     /// The header of a control.
     pub const CONTROL: Header = Header { kind: KIND_CONTROL, ..Self::HEADER };
 
+    /// The header of a use.
+    pub const USE: Header = Header { kind: KIND_USE, ..Self::HEADER };
+
     /// Copies a record out of the ring. `None` unless `bytes` is exactly one record long; the content is not judged.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -326,4 +336,6 @@ pub struct Config {
     pub burst: u32,
     /// Bits of a queue id that are its index: 15, or 24 with `ipcmni_extend` (ipc/util.h).
     pub id_index_bits: u32,
+    /// 1: uses of queues that are not there are recorded.
+    pub stale_ids: u32,
 }

@@ -30,6 +30,7 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     owner_interval_ns: 0,
     burst: 0,
     id_index_bits: 0,
+    stale_ids: 0,
 });
 
 /// Records on their way to user space.
@@ -93,14 +94,18 @@ pub(crate) fn blank<'a>(start_ns: u64, opened_ns: u64) -> Option<&'a Account> {
 
 /// Where this CPU's next record is put together: the stack has no room for it.
 #[map]
-static SCRATCH: PerCpuArray<Call> = PerCpuArray::with_max_entries(2, 0);
+static SCRATCH: PerCpuArray<Call> = PerCpuArray::with_max_entries(4, 0);
 
 /// Which element of the scratch maps: that of calls.
 pub(crate) const CALLS: u32 = 0;
 /// That of controls.
 pub(crate) const CONTROLS: u32 = 1;
+/// That of sends, and of both kinds of use where one program sees them.
+pub(crate) const SENDS: u32 = 2;
+/// That of receipts.
+pub(crate) const RECEIPTS: u32 = 3;
 
-/// This CPU's [`SCRATCH`] for calls or for controls. One program of a rung uses each, and the kernel runs none twice at a
+/// This CPU's [`SCRATCH`] for calls, for controls, for sends or for receipts. One program of a rung uses each, and the kernel runs none twice at a
 /// time on a CPU, so nobody else writes there before the record is in the ring.
 #[inline(always)]
 pub(crate) fn scratch<'a>(of: u32) -> Option<&'a mut Call> {
@@ -121,7 +126,7 @@ pub(crate) static IMAGES: LruHashMap<u32, Announced> = LruHashMap::with_max_entr
 
 /// As [`SCRATCH`], for the record that goes before it.
 #[map]
-static CONTEXT_SCRATCH: PerCpuArray<Context> = PerCpuArray::with_max_entries(2, 0);
+static CONTEXT_SCRATCH: PerCpuArray<Context> = PerCpuArray::with_max_entries(4, 0);
 
 /// This CPU's [`CONTEXT_SCRATCH`]; see [`scratch`].
 #[inline(always)]

@@ -169,16 +169,22 @@ offsets! {
     user_inum = "user_namespace"."ns.inum": 4,
     /// Effective group id.
     cred_egid = "cred"."egid.val": 4,
-    /// First argument of a 64-bit call.
+    /// First argument of a 64-bit call, fifth of a 32-bit one.
     regs_di = "pt_regs"."di": 8,
-    /// Second argument of a 64-bit call.
+    /// Second argument of a 64-bit call, fourth of a 32-bit one.
     regs_si = "pt_regs"."si": 8,
     /// First argument of a 32-bit call.
     regs_bx = "pt_regs"."bx": 8,
     /// Second argument of a 32-bit call.
     regs_cx = "pt_regs"."cx": 8,
-    /// Third argument of a 32-bit call.
+    /// Third argument of any call.
     regs_dx = "pt_regs"."dx": 8,
+    /// Fourth argument of a 64-bit call.
+    regs_r10 = "pt_regs"."r10": 8,
+    /// Fifth argument of a 64-bit call.
+    regs_r8 = "pt_regs"."r8": 8,
+    /// Sixth argument of a 32-bit call.
+    regs_bp = "pt_regs"."bp": 8,
     /// Number of the call.
     regs_orig_ax = "pt_regs"."orig_ax": 8,
     /// Code segment, which tells 64-bit from 32-bit code, until Linux 6.8.

@@ -118,7 +118,7 @@ pub struct Options {
     ///
     /// FORMAT is json (Tracee's shape), ecs, ocsf, cef (findings only) or table (for people). WHERE is a file, which is appended to, `-` for standard output, or a syslog receiver:
     /// unix:/dev/log, udp://HOST[:PORT], tcp://HOST[:PORT],
-    /// tls://HOST[:PORT][?ca=FILE&name=NAME&certificate=FILE&key=FILE]. OPTIONs: only=calls+controls+findings+health+aggregates
+    /// tls://HOST[:PORT][?ca=FILE&name=NAME&certificate=FILE&key=FILE]. OPTIONs: only=calls+controls+uses+findings+health+aggregates
     /// (some of these); of files mode=0640, group=NAME, rotate=BYTES, keep=FILES; of receivers facility=local0.
     /// SIGHUP opens files anew.
     #[arg(short, long, value_name = "OUTPUT")]
@@ -145,6 +145,10 @@ pub struct Options {
     /// Do not read the command lines of callers: no line shows one.
     #[arg(long)]
     pub no_cmdline: bool,
+    /// Also tell of msgsnd(2) and msgrcv(2) that fail with EIDRM or EINVAL, as they do on a queue that has been removed: the id
+    /// was stale. EINVAL has other causes, too: an id that never was one, a message too long or of a wrong type.
+    #[arg(long)]
+    pub stale_ids: bool,
     /// Seconds from one heartbeat record to the next; with each, a call of the daemon's own proves that it still sees.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub heartbeat: u32,

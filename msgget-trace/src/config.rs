@@ -90,6 +90,8 @@ pub struct Config {
     pub policy_files: Vec<PathBuf>,
     /// How much a caller may send.
     pub budgets: Budgets,
+    /// Whether uses of queues that are not there are told of.
+    pub stale_ids: bool,
     /// What the kernel program says.
     pub kernel_log: KernelLog,
     /// From one heartbeat record to the next.
@@ -125,8 +127,19 @@ impl Config {
     /// # Errors
     /// As clap's own: they print the usage and end with status 2.
     pub fn new(options: Options, scope: Scope) -> Result<Self, clap::Error> {
-        let Options { output, policy, spool, ring_size, hook, redact, no_cmdline, kernel_log, heartbeat, budgets } =
-            options;
+        let Options {
+            output,
+            policy,
+            spool,
+            ring_size,
+            hook,
+            redact,
+            no_cmdline,
+            kernel_log,
+            stale_ids,
+            heartbeat,
+            budgets,
+        } = options;
         let outputs = Self::outputs(&output)?;
         let spool = Self::spool(&spool)?;
         if !ring_size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring_size) {
@@ -162,6 +175,7 @@ impl Config {
             policies: Arc::new(policies),
             policy_files: policy,
             budgets,
+            stale_ids,
             kernel_log,
         })
     }
@@ -289,6 +303,7 @@ mod tests {
                 redact: Vec::new(),
                 no_cmdline: false,
                 kernel_log,
+                stale_ids: false,
                 heartbeat: 60,
                 budgets,
             },

@@ -1,5 +1,6 @@
 //! Decide: events go in as they were decoded, in the order of the ring; they come out in the same order, each call as soon
-//! as what it did is as certain as it can become. What became of a queue is certain at once, and keeps its place. Pure; the times are the calls' own.
+//! as what it did is as certain as it can become. What became of a queue is certain at once, and keeps its
+//! place. Pure; the times are the calls' own.
 //!
 //! Open is only what IPC_CREAT without IPC_EXCL did where the hooks do not say so. Ids of a namespace only grow
 //! (`ipc_idr_alloc`, ipc/util.c), so an id that does not lie after where allocation stood when the call began is that of an
@@ -90,7 +91,7 @@ impl Decider {
     pub fn push(&mut self, mut event: Event, now: BootTime) {
         let claims = match &mut event {
             Event::Call(call) => self.claims(call),
-            Event::Control(_) => false,
+            Event::Control(_) | Event::Use(_) => false,
         };
         self.claims += usize::from(claims);
         self.waiting.push_back(Waiting { event, claims, since: now });

@@ -66,6 +66,7 @@ impl Engine {
         match event {
             Event::Call(call) => tags::of(call),
             Event::Control(control) => tags::of_control(control),
+            Event::Use(used) => tags::of_use(used),
         }
     }
 

@@ -1,6 +1,8 @@
-//! What travels through the pipeline: the types of a call, and of what becomes of a queue. Imports nothing of ours but the ABI.
+//! What travels through the pipeline: the types of a call, of what becomes of a queue, and of its use after that. Imports nothing
+//! of ours but the ABI.
 
 mod aggregate;
+mod any;
 mod caller;
 mod control;
 pub mod decode;
@@ -11,10 +13,12 @@ mod image;
 mod outcome;
 #[cfg(test)]
 pub(crate) mod sample;
+mod used;
 
 use std::fmt;
 
 pub use aggregate::{Aggregate, Attributed, Counts, Payer};
+pub use any::Event;
 pub use caller::{Caller, Ids, before_nul};
 pub use control::{Command, Control};
 pub use errno::Errno;
@@ -22,6 +26,7 @@ pub use flags::MsgFlags;
 pub use health::{Balance, Health, LossReason, News, OutputState, Passed};
 pub use image::{Device, Image, ImageId};
 pub use outcome::{Outcome, Rivals, Source};
+pub use used::{Operation, Use};
 use uuid::Uuid;
 
 /// The key that never names an existing queue: `IPC_PRIVATE`, include/uapi/linux/ipc.h.
@@ -264,133 +269,5 @@ impl Call {
     #[must_use]
     pub fn timestamp(&self) -> BootTime {
         self.entered.unwrap_or(self.left)
-    }
-}
-
-/// What one record tells of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A `msgget`.
-    Call(Call),
-    /// What became of a queue.
-    Control(Control),
-}
-
-impl From<Call> for Event {
-    fn from(call: Call) -> Self {
-        Self::Call(call)
-    }
-}
-
-impl From<Control> for Event {
-    fn from(control: Control) -> Self {
-        Self::Control(control)
-    }
-}
-
-impl Event {
-    /// Which it is for ever after.
-    #[must_use]
-    pub const fn id(&self) -> CallId {
-        match self {
-            Self::Call(call) => call.id,
-            Self::Control(control) => control.id,
-        }
-    }
-
-    /// When it was over.
-    #[must_use]
-    pub const fn left(&self) -> BootTime {
-        match self {
-            Self::Call(call) => call.left,
-            Self::Control(control) => control.left,
-        }
-    }
-
-    /// When it began; `None` when that was not seen.
-    #[must_use]
-    pub const fn entered(&self) -> Option<BootTime> {
-        match self {
-            Self::Call(call) => call.entered,
-            Self::Control(control) => control.entered,
-        }
-    }
-
-    /// Who is behind it.
-    #[must_use]
-    pub const fn caller(&self) -> &Caller {
-        match self {
-            Self::Call(call) => &call.caller,
-            Self::Control(control) => &control.caller,
-        }
-    }
-
-    /// The same, to be completed.
-    pub const fn caller_mut(&mut self) -> &mut Caller {
-        match self {
-            Self::Call(call) => &mut call.caller,
-            Self::Control(control) => &mut control.caller,
-        }
-    }
-
-    /// When it began, or the closest known moment after.
-    #[must_use]
-    pub fn timestamp(&self) -> BootTime {
-        match self {
-            Self::Call(call) => call.timestamp(),
-            Self::Control(control) => control.timestamp(),
-        }
-    }
-
-    /// What the kernel did.
-    #[must_use]
-    pub const fn outcome(&self) -> Outcome {
-        match self {
-            Self::Call(call) => call.outcome,
-            Self::Control(control) => control.outcome,
-        }
-    }
-
-    /// Return value.
-    #[must_use]
-    pub const fn result(&self) -> i64 {
-        match self {
-            Self::Call(call) => call.result,
-            Self::Control(control) => control.result,
-        }
-    }
-
-    /// The errno with which the kernel ended it, if it failed.
-    #[must_use]
-    pub fn errno(&self) -> Option<Errno> {
-        Errno::from_result(self.result()).filter(|_| self.outcome() != Outcome::NotExecuted)
-    }
-
-    /// The system call that it is; `None` for the end of a queue with its namespace.
-    #[must_use]
-    pub const fn system_call(&self) -> Option<&'static str> {
-        match self {
-            Self::Call(_) => Some("msgget"),
-            Self::Control(control) if control.teardown() => None,
-            Self::Control(_) => Some("msgctl"),
-        }
-    }
-
-    /// Id of the queue it is about, if there is one.
-    #[must_use]
-    pub fn queue(&self) -> Option<i64> {
-        match self {
-            Self::Call(call) => (call.result >= 0 && call.executed()).then_some(call.result),
-            Self::Control(control) => Some(control.msqid.into()),
-        }
-    }
-
-    /// The call, if it is one.
-    #[must_use]
-    pub const fn call(&self) -> Option<&Call> {
-        match self {
-            Self::Call(call) => Some(call),
-            Self::Control(_) => None,
-        }
     }
 }

@@ -35,8 +35,10 @@ impl Ledger {
         Counters {
             seen: seen.seen,
             controls_seen: seen.controls_seen,
+            uses_seen: seen.uses_seen,
             submitted: submitted.submitted,
             controls_submitted: submitted.controls_submitted,
+            uses_submitted: submitted.uses_submitted,
             contexts_submitted: submitted.contexts_submitted,
             ..lost
         }
@@ -79,6 +81,11 @@ impl Ledger {
             ("controls_submitted", kernel.controls_submitted),
             ("controls_lost", kernel.controls_lost),
             ("controls", user.controls),
+            ("uses_seen", kernel.uses_seen),
+            ("uses_submitted", kernel.uses_submitted),
+            ("uses_past_budget", kernel.uses_past_budget),
+            ("uses_lost", kernel.uses_lost),
+            ("uses", user.uses),
             ("contexts_submitted", kernel.contexts_submitted),
             ("contexts_lost", kernel.contexts_lost),
             ("contexts", user.contexts),

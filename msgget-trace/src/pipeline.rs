@@ -32,6 +32,8 @@ pub struct Tally {
     pub calls: u64,
     /// Lines made of what became of queues.
     pub controls: u64,
+    /// Lines made of uses of queues that were not there.
+    pub uses: u64,
     /// Of those, calls and controls that no policy wants.
     pub unwanted: u64,
     /// Findings.
@@ -70,6 +72,7 @@ impl Tally {
             contexts,
             calls,
             controls,
+            uses,
             unwanted,
             found,
             findings,
@@ -91,6 +94,7 @@ impl Tally {
         self.contexts += contexts;
         self.calls += calls;
         self.controls += controls;
+        self.uses += uses;
         self.unwanted += unwanted;
         self.found += found;
         self.findings += findings;
@@ -280,6 +284,10 @@ impl Pipeline {
                 Event::Control(control) => {
                     outputs.tell(&Item::Control { control, who, tags, policies }, &self.sensor);
                     tally.controls += 1;
+                }
+                Event::Use(used) => {
+                    outputs.tell(&Item::Use { used, who, tags, policies }, &self.sensor);
+                    tally.uses += 1;
                 }
             },
             Verdict::Unwanted | Verdict::Suppressed => tally.unwanted += 1,

@@ -6,6 +6,7 @@
 //! (they do not look at the same instruction), is told of by the first.
 
 mod count;
+mod kinds;
 mod read;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
     path::Path,
 };
 
+use kinds::Kinds;
 use msgget_trace_ebpf::{Counters, Reader};
 pub use read::Batch;
 use uuid::Uuid;
@@ -44,9 +46,9 @@ pub struct Source {
     skipped: Option<Skipped>,
     /// Calls that decide would have needed and that were not sent, as far as it has been told.
     lost: u64,
-    /// Records of calls and of controls that have been said to be lost.
-    said: (u64, u64),
-    /// Both, on each CPU.
+    /// Records of calls, of controls and of uses that have been said to be lost.
+    said: Kinds,
+    /// All of them, on each CPU.
     losses: Vec<u64>,
     /// Runs that have been said to be skipped.
     said_skipped: Skipped,
@@ -56,8 +58,8 @@ pub struct Source {
     base_skipped: Skipped,
     /// What was counted when it was looked last.
     seen: Counters,
-    /// Calls and controls that were given out.
-    given: (u64, u64),
+    /// Events that were given out.
+    given: Kinds,
     /// Positions of the records that are not given out, as far as their room has not been given back; true for those of
     /// images.
     sides: VecDeque<(u64, bool)>,
@@ -118,7 +120,7 @@ impl Source {
         source.said_skipped = source.base_skipped;
         source.accounted = mark.counters;
         source.seen = mark.counters;
-        source.said = (mark.counters.lost_ring_full, mark.counters.controls_lost);
+        source.said = Kinds::lost(&mark.counters);
         source.attribution = Attribution::resume(&source.kernel.accounts()?);
         source.inherited = Some(BootTime(mark.at_ns));
         source.published = mark.position;
@@ -145,13 +147,13 @@ impl Source {
             former: HashMap::new(),
             skipped: None,
             lost: 0,
-            said: (0, 0),
+            said: Kinds::default(),
             losses: Vec::new(),
             said_skipped: Skipped::default(),
             base: Counters::default(),
             base_skipped: Skipped::default(),
             seen: Counters::default(),
-            given: (0, 0),
+            given: Kinds::default(),
             sides: VecDeque::new(),
             accounted: Counters::default(),
             inherited: None,
@@ -288,5 +290,6 @@ const fn settings(rung: Rung, config: &Config) -> Settings {
         log: config.kernel_log,
         command_lines: config.command_lines,
         budgets: config.budgets,
+        stale_ids: config.stale_ids,
     }
 }

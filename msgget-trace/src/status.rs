@@ -105,7 +105,7 @@ impl Status {
 }
 
 /// A word on each counter, for people.
-const WORDS: [(&str, &str); 35] = [
+const WORDS: [(&str, &str); 40] = [
     ("seen", "calls whose return the kernel side saw"),
     ("submitted", "of these, put into the ring"),
     ("aggregated", "of these, past a budget and only counted"),
@@ -138,6 +138,11 @@ const WORDS: [(&str, &str); 35] = [
     ("controls_submitted", "of these, put into the ring"),
     ("controls_lost", "of these, without room in the ring"),
     ("controls", "of these, out as a line"),
+    ("uses_seen", "uses of queues that were not there, as the kernel side saw them (--stale-ids)"),
+    ("uses_submitted", "of these, put into the ring"),
+    ("uses_past_budget", "of these, past a budget and only counted"),
+    ("uses_lost", "of these, without room in the ring"),
+    ("uses", "of these, out as a line"),
     ("contexts_submitted", "announcements of programs put into the ring"),
     ("contexts_lost", "announcements without room; they are repeated"),
     ("contexts", "announcements that were read"),

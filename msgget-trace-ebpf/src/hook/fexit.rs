@@ -7,6 +7,9 @@
 //!
 //! `freeque` goes in, too, and removals come out, the queue as it was. It runs in the `msgctl` of whoever removes, when
 //! nothing can fail any more; and in a thread of the kernel for each queue of a namespace that has ended.
+//!
+//! If asked for, `do_msgsnd` and `do_msgrcv`, through which every `msgsnd` and `msgrcv` of every ABI passes, go in, and those
+//! that found no queue come out.
 
 use aya_ebpf::{
     macros::{fentry, fexit},
@@ -14,16 +17,19 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use msgget_trace_ebpf::{
-    EVICTED, FACT_CREATED, FACT_OPENED, FACT_REMOVED, FACT_TORN_DOWN, Fact, Owner, PAIRED, Position,
+    EVICTED, FACT_CREATED, FACT_OPENED, FACT_REMOVED, FACT_TORN_DOWN, Fact, Message, Owner, PAIRED, Position,
 };
 
 use crate::{
     budget::{Returned, admits},
     current::describe,
-    door::{self, Door, registers},
-    hook::{control, count_canary, now, wanted},
+    door::{
+        self, Door, registers,
+        used::{MSGRCV_64, MSGSND_64, Used, stale},
+    },
+    hook::{control, count_canary, now, used::failed, wanted},
     image::announce,
-    maps::{self, CALLS, CONTROLS, FACTS},
+    maps::{self, CALLS, CONTROLS, FACTS, RECEIPTS, SENDS},
     object::{Object, at},
     slot::{self, Pairing},
     submit::submit,
@@ -167,4 +173,34 @@ fn queue_removed(ctx: FEntryContext) -> i32 {
     }
     control::submit(call);
     0
+}
+
+/// `do_msgsnd(int msqid, long mtype, void __user *mtext, size_t msgsz, int msgflg)`, which returns 0 or an errno.
+#[fexit(function = "do_msgsnd")]
+fn message_sent(ctx: FExitContext) -> i32 {
+    let ret: i64 = ctx.arg(5);
+    if stale(ret) {
+        used(SENDS, MSGSND_64, [ctx.arg(0), ctx.arg(4)], Message { size: ctx.arg(3), r#type: 0 }, ret);
+    }
+    0
+}
+
+/// `do_msgrcv(int msqid, void __user *buf, size_t bufsz, long msgtyp, int msgflg, msg_handler)`, which returns a size or an
+/// errno.
+#[fexit(function = "do_msgrcv")]
+fn message_received(ctx: FExitContext) -> i32 {
+    let ret: i64 = ctx.arg(6);
+    if stale(ret) {
+        used(RECEIPTS, MSGRCV_64, [ctx.arg(0), ctx.arg(4)], Message { size: ctx.arg(2), r#type: ctx.arg(3) }, ret);
+    }
+    0
+}
+
+/// What the function says is right; only the door stands in the registers.
+#[inline(always)]
+fn used(place: u32, number: u64, [key, msgflg]: [i32; 2], message: Message, ret: i64) {
+    let task = Task::current();
+    let regs = registers(task);
+    let found = Used::find(task, regs, door::number(regs)).unwrap_or(Used::native(regs, number));
+    failed(place, task, &Used { door: Door { key, msgflg, ..found.door }, message }, ret);
 }

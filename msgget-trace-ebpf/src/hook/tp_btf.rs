@@ -1,14 +1,19 @@
 //! The `tp_btf` rung: `sys_enter` and `sys_exit` of every system call go in, the edges of each `msgget` and of each
-//! `msgctl` that removes or changes come out, by whichever door they came.
+//! `msgctl` that removes or changes come out, by whichever door they came; and if asked for, the ends of each `msgsnd` and
+//! `msgrcv` that found no queue.
 //!
 //! What is neither pays for a few comparisons, so the number is looked at first and nothing else is touched.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
-    door::{self, Door, IPC_32, MSGCTL_32, MSGCTL_64, MSGCTL_X32, MSGGET_32, MSGGET_64, MSGGET_X32},
-    hook::{control, entered, left},
-    object::Object,
+    door::{
+        self, Door, IPC_32, MSGCTL_32, MSGCTL_64, MSGCTL_X32, MSGGET_32, MSGGET_64, MSGGET_X32,
+        used::{self, Used, stale},
+    },
+    hook::{control, entered, left, used::failed},
+    maps::SENDS,
+    object::{Object, frozen},
     task::Task,
 };
 
@@ -60,6 +65,14 @@ fn any_exit(ctx: BtfTracePointContext) -> i32 {
         let task = Task::current();
         if let Some(door) = Door::control(task, regs, number) {
             control::left(&ctx, task, &door, ctx.arg(1));
+            return 0;
+        }
+    }
+    // The result first: hardly any call has it. Where that is not asked for, the verifier removes all of this.
+    if frozen!(CONFIG.stale_ids) != 0 && stale(ctx.arg(1)) && used::candidate(number) {
+        let task = Task::current();
+        if let Some(used) = Used::find(task, regs, number) {
+            failed(SENDS, task, &used, ctx.arg(1));
         }
     }
     0

@@ -1,16 +1,21 @@
-//! The `tracepoint` rung: `syscalls:sys_{enter,exit}_msgget` and `_msgctl` go in, the edges of 64-bit calls come out.
+//! The `tracepoint` rung: `syscalls:sys_{enter,exit}_msgget` and `_msgctl` go in, the edges of 64-bit calls come out; and if
+//! asked for, `sys_exit_msgsnd` and `_msgrcv`, and the ends of those that found no queue.
 //!
 //! Blind to 32-bit entry (`int 0x80`): `perf_syscall_enter` finds no number for such calls (kernel/trace/trace_syscalls.c).
 
 use aya_ebpf::{EbpfContext, macros::tracepoint, programs::TracePointContext};
 
 use crate::{
-    door::{Door, changes, registers},
-    hook::{control, entered, left},
+    door::{
+        Door, changes, registers,
+        used::{MSGRCV_64, MSGSND_64, Used, stale},
+    },
+    hook::{control, entered, left, used::failed},
+    maps::{RECEIPTS, SENDS},
     task::Task,
 };
 
-/// Where arguments and result stand: `events/syscalls/sys_{enter,exit}_msg{get,ctl}/format`, the same on every 64-bit
+/// Where arguments and result stand: `events/syscalls/sys_{enter,exit}_msg{get,ctl,snd,rcv}/format`, the same on every 64-bit
 /// kernel since 2.6.31.
 const KEY: usize = 16;
 const MSGFLG: usize = 24;
@@ -52,4 +57,26 @@ fn msgctl_exit(ctx: TracePointContext) -> u32 {
         control::left(&ctx, task, &door, word(&ctx, RET));
     }
     0
+}
+
+#[tracepoint]
+fn msgsnd_exit(ctx: TracePointContext) -> u32 {
+    used(&ctx, SENDS, MSGSND_64);
+    0
+}
+
+#[tracepoint]
+fn msgrcv_exit(ctx: TracePointContext) -> u32 {
+    used(&ctx, RECEIPTS, MSGRCV_64);
+    0
+}
+
+/// The end of a 64-bit call `number`, which is one of these two.
+#[inline(always)]
+fn used(ctx: &TracePointContext, place: u32, number: u64) {
+    let ret = word(ctx, RET);
+    if stale(ret) {
+        let task = Task::current();
+        failed(place, task, &Used::native(registers(task), number), ret);
+    }
 }

@@ -11,6 +11,7 @@ use msgget_trace::{
     encode::{Format, Item, Sensor},
     enrich::{Clock, Host, Place, Who, cgroup::Absent},
     event::{BootTime, Event, Rung, decode::Decoded, decode::Decoder},
+    policy::Matched,
 };
 use msgget_trace_ebpf::{ABI_X86_64, Call as Record, ENTRY_SYSCALL, FACT_NONE, Offsets, Owner, PAIRED, Position};
 use uuid::Uuid;
@@ -171,7 +172,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let tags = Engine::tags(&call.clone().into());
             out.clear();
             let start = used();
-            json.line(&Item::Call { call: &call, who, tags }, &sensor, nth, &mut out);
+            json.line(&Item::Call { call: &call, who, tags, policies: Matched::NONE }, &sensor, nth, &mut out);
             ours += used() - start;
             let value: serde_json::Value = serde_json::from_slice(&out)?;
             out.clear();

@@ -71,6 +71,7 @@ impl Mixture {
             match event {
                 Event::Call(call) => calls.push((call, verdict.tags)),
                 Event::Control(control) => controls.push((control, verdict.tags)),
+                Event::Use(_) => return Err("a call was decoded as a use".into()),
             }
         }
         let finding = findings

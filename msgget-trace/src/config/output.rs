@@ -65,9 +65,10 @@ impl Kinds {
     pub const ALL: Self = Self(u8::MAX);
 
     /// The words of `only=`.
-    const NAMES: [(&str, Kind); 5] = [
+    const NAMES: [(&str, Kind); 6] = [
         ("calls", Kind::Call),
         ("controls", Kind::Control),
+        ("uses", Kind::Use),
         ("findings", Kind::Finding),
         ("health", Kind::Health),
         ("aggregates", Kind::Aggregate),
@@ -281,8 +282,8 @@ mod tests {
         let options =
             FileOptions { mode: Some(0o600), group: Some(0), rotate_bytes: Some(100 << 20), keep: 2, ..file("/tmp/x") };
         assert_eq!(given.to, To::File(options));
-        let kinds = [Kind::Call, Kind::Control, Kind::Finding, Kind::Health, Kind::Aggregate];
-        assert_eq!(kinds.map(|kind| given.only.has(kind)), [true, false, true, false, false]);
+        let kinds = [Kind::Call, Kind::Control, Kind::Use, Kind::Finding, Kind::Health, Kind::Aggregate];
+        assert_eq!(kinds.map(|kind| given.only.has(kind)), [true, false, false, true, false, false]);
         assert!(kinds.into_iter().all(|kind| Kinds::ALL.has(kind)));
         assert_eq!(output("/tmp/x,group=root").to, output("/tmp/x,group=0").to);
         let To::Syslog { target, facility } = output("json=tls://siem:6514?ca=/a.pem,facility=auth,only=findings").to

@@ -49,7 +49,7 @@ impl Daemon {
         let folder = config.pins.as_ref().map_or(Ok(None), Folder::open)?;
         let (pid, pid_ns) = identity()?.process();
         let reader = Reader { pid, pid_ns, canary_key: canary_key(), generation: 0 };
-        let (rungs, mut passed) = kernel::candidates(config.hook);
+        let (rungs, mut passed) = kernel::candidates(config.hook, config.stale_ids);
         let Inherited { mut sources, foreign } = inherit(folder.as_ref(), config, reader)?;
         let since = sources.front().and_then(Source::inherited);
         let lower = |rung| rungs.iter().copied().skip_while(|other| *other != rung).skip(1).collect();

@@ -1,6 +1,6 @@
 //! Tags: what a call says about itself, and a word of every rule it completes.
 
-use crate::event::{Call, Control, IPC_PRIVATE, MsgFlags};
+use crate::event::{Call, Control, IPC_PRIVATE, MsgFlags, Use};
 
 /// A word on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,5 +121,12 @@ pub(super) fn of_control(control: &Control) -> Tags {
     if !control.teardown() {
         tags.insert(Tag::User);
     }
+    tags
+}
+
+/// The tags `used` has by itself.
+pub(super) fn of_use(_: &Use) -> Tags {
+    let mut tags = Tags::default();
+    tags.insert(Tag::User);
     tags
 }

@@ -10,10 +10,12 @@ mod call;
 mod caller;
 mod finding;
 mod health;
+mod used;
 
 use aggregate::AggregateFacts;
 use caller::CallerFacts;
 use finding::FindingFacts;
+use used::UseFacts;
 
 use super::{
     Item, Kind, Sensor,
@@ -32,6 +34,7 @@ pub(super) const fn dataset(kind: Kind) -> &'static str {
     match kind {
         Kind::Call => "msgget.call",
         Kind::Control => "msgget.control",
+        Kind::Use => "msgget.use",
         Kind::Finding => "msgget.finding",
         Kind::Health => "msgget.health",
         Kind::Aggregate => "msgget.aggregate",
@@ -49,11 +52,13 @@ pub(super) fn add(item: &Item<'_>, sensor: &Sensor, to: &mut Object<'_>) -> Writ
     match *item {
         Item::Call { call, .. } => call::of_call(call, sensor, to)?,
         Item::Control { control, .. } => call::of_control(control, sensor, to)?,
+        Item::Use { used, .. } => to.fields(&UseFacts::new(used))?,
         Item::Finding { finding, .. } => {
             to.fields(&FindingFacts::new(finding, sensor))?;
             match &finding.event {
                 Event::Call(call) => call::of_call(call, sensor, to)?,
                 Event::Control(control) => call::of_control(control, sensor, to)?,
+                Event::Use(used) => to.fields(&UseFacts::new(used))?,
             }
         }
         Item::Health { health, .. } => health::of_news(&health.news, sensor, to)?,

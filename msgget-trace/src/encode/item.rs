@@ -1,4 +1,4 @@
-//! What is to be told: a call, a control, a finding or news of the sensor itself goes in with what enrich found out about it;
+//! What is to be told: a call, a control, a use, a finding or news of the sensor itself goes in with what enrich found out about it;
 //! every format asks it the same questions.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use super::Sensor;
 use crate::{
     detect::{Finding, Tags},
     enrich::{Who, cgroup},
-    event::{Aggregate, BootTime, Call, CallId, Caller, Control, Errno, Health, Outcome},
+    event::{Aggregate, BootTime, Call, CallId, Caller, Control, Errno, Health, Outcome, Use},
     policy::Matched,
 };
 
@@ -32,6 +32,17 @@ pub enum Item<'a> {
         /// The call that did it.
         control: &'a Control,
         /// Who made that.
+        who: &'a Who<'a>,
+        /// What it is tagged with.
+        tags: Tags,
+        /// The policies that want it.
+        policies: Matched<'a>,
+    },
+    /// The use of a queue that was not there.
+    Use {
+        /// The call that failed.
+        used: &'a Use,
+        /// Who made it.
         who: &'a Who<'a>,
         /// What it is tagged with.
         tags: Tags,
@@ -76,6 +87,8 @@ pub enum Kind {
     Call,
     /// What became of a queue.
     Control,
+    /// The use of a queue that was not there.
+    Use,
     /// A rule's verdict.
     Finding,
     /// News of the sensor.
@@ -87,7 +100,7 @@ pub enum Kind {
 /// The identity of a line: the same however often it is told, and in every format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Id {
-    /// Of a call or a control.
+    /// Of a call, a control or a use.
     Call(CallId),
     /// Of a finding.
     Finding(Uuid),
@@ -112,6 +125,7 @@ impl Item<'_> {
         match self {
             Self::Call { .. } => Kind::Call,
             Self::Control { .. } => Kind::Control,
+            Self::Use { .. } => Kind::Use,
             Self::Finding { .. } => Kind::Finding,
             Self::Health { .. } => Kind::Health,
             Self::Aggregate { .. } => Kind::Aggregate,
@@ -124,6 +138,7 @@ impl Item<'_> {
         match self {
             Self::Call { .. } => "msgget",
             Self::Control { .. } => "msgctl",
+            Self::Use { used, .. } => used.operation.name(),
             Self::Finding { finding, .. } => finding.rule.name,
             Self::Health { health, .. } => health.news.name(),
             Self::Aggregate { .. } => "aggregate",
@@ -136,6 +151,7 @@ impl Item<'_> {
         match self {
             Self::Call { call, .. } => Id::Call(call.id),
             Self::Control { control, .. } => Id::Call(control.id),
+            Self::Use { used, .. } => Id::Call(used.id),
             Self::Finding { finding, .. } => Id::Finding(finding.id()),
             Self::Health { nth, .. } | Self::Aggregate { nth, .. } => Id::Own(sensor.run, *nth),
         }
@@ -151,6 +167,7 @@ impl Item<'_> {
             Self::Control { control, .. } if control.outcome != Outcome::NotExecuted => {
                 Errno::from_result(control.result)
             }
+            Self::Use { used, .. } => Some(used.errno),
             Self::Control { .. } | Self::Health { .. } | Self::Aggregate { .. } => None,
         }
     }
@@ -161,6 +178,7 @@ impl Item<'_> {
         match self {
             Self::Call { call, .. } => Some(call.outcome),
             Self::Control { control, .. } => Some(control.outcome),
+            Self::Use { used, .. } => Some(used.outcome()),
             Self::Finding { finding, .. } => Some(finding.event.outcome()),
             Self::Health { .. } | Self::Aggregate { .. } => None,
         }
@@ -170,7 +188,10 @@ impl Item<'_> {
     #[must_use]
     pub const fn tags(&self) -> Option<Tags> {
         match self {
-            Self::Call { tags, .. } | Self::Control { tags, .. } | Self::Finding { tags, .. } => Some(*tags),
+            Self::Call { tags, .. }
+            | Self::Control { tags, .. }
+            | Self::Use { tags, .. }
+            | Self::Finding { tags, .. } => Some(*tags),
             Self::Health { .. } | Self::Aggregate { .. } => None,
         }
     }
@@ -179,7 +200,10 @@ impl Item<'_> {
     #[must_use]
     pub const fn policies(&self) -> Matched<'_> {
         match *self {
-            Self::Call { policies, .. } | Self::Control { policies, .. } | Self::Finding { policies, .. } => policies,
+            Self::Call { policies, .. }
+            | Self::Control { policies, .. }
+            | Self::Use { policies, .. }
+            | Self::Finding { policies, .. } => policies,
             Self::Health { .. } | Self::Aggregate { .. } => Matched::NONE,
         }
     }
@@ -190,6 +214,7 @@ impl Item<'_> {
         match self {
             Self::Call { call, who, .. } => Some((&call.caller, who)),
             Self::Control { control, who, .. } => Some((&control.caller, who)),
+            Self::Use { used, who, .. } => Some((&used.caller, who)),
             Self::Finding { finding, who, .. } => Some((finding.event.caller(), who)),
             Self::Health { .. } | Self::Aggregate { .. } => None,
         }
@@ -201,6 +226,7 @@ impl Item<'_> {
         match self {
             Self::Call { call, .. } => call.timestamp(),
             Self::Control { control, .. } => control.timestamp(),
+            Self::Use { used, .. } => used.left,
             Self::Finding { finding, .. } => finding.event.timestamp(),
             Self::Health { health, .. } => health.at,
             Self::Aggregate { aggregate, .. } => {

@@ -1,4 +1,4 @@
-//! The `json` format: calls, controls and findings go in, one object a line comes out.
+//! The `json` format: calls, controls, uses and findings go in, one object a line comes out.
 //!
 //! First the fields of Tracee's released event, then our own, never inside them. A field this kernel cannot fill is left
 //! out, never guessed.
@@ -12,6 +12,7 @@ mod health;
 mod program;
 mod schema;
 mod tracee;
+mod used;
 
 use common::Common;
 use program::Program;
@@ -46,6 +47,9 @@ pub(super) fn line(item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Ve
         }
         Item::Control { control, who, tags, policies } => {
             sensor.control(control, who, policies, sensor.common(&control.caller, who, id, tags, sequence), out);
+        }
+        Item::Use { used, who, tags, policies } => {
+            sensor.used(used, who, policies, sensor.common(&used.caller, who, id, tags, sequence), out);
         }
         Item::Finding { finding, who, tags, policies } => {
             sensor.finding(finding, who, policies, sensor.common(finding.event.caller(), who, id, tags, sequence), out);

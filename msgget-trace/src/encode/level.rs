@@ -21,7 +21,7 @@ impl Level {
     /// being meddled with, is what somebody who hides would bring about.
     pub(super) const fn of(item: &Item<'_>) -> Self {
         match item {
-            Item::Call { .. } | Item::Control { .. } | Item::Aggregate { .. } => Self::Informational,
+            Item::Call { .. } | Item::Control { .. } | Item::Use { .. } | Item::Aggregate { .. } => Self::Informational,
             Item::Finding { finding, .. } => match finding.severity {
                 Severity::Info => Self::Informational,
                 Severity::Low => Self::Low,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     detect::Finding,
-    event::{Aggregate, Call, Caller, Control, Errno, News, Outcome, Payer, before_nul},
+    event::{Aggregate, Call, Caller, Control, Errno, News, Outcome, Payer, Use, before_nul},
 };
 
 /// The sentence about an item.
@@ -19,6 +19,7 @@ impl Display for Message<'_> {
         match *self.0 {
             Item::Call { call, .. } => about_call(call, f),
             Item::Control { control, .. } => about_control(control, f),
+            Item::Use { used, .. } => about_use(used, f),
             Item::Finding { finding, .. } => about_finding(finding, f),
             Item::Health { health, .. } => about_news(&health.news, f),
             Item::Aggregate { aggregate, .. } => about_aggregate(aggregate, f),
@@ -78,6 +79,11 @@ fn about_control(control: &Control, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             None => write!(f, "{who} did {command} of message queue {msqid}; its entry was not seen"),
         },
     }
+}
+
+fn about_use(used: &Use, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Use { operation, msqid, errno, .. } = used;
+    write!(f, "{} {} message queue {msqid}: {errno}", Who(&used.caller), operation.phrase())
 }
 
 fn about_finding(finding: &Finding, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,5 @@
 //! The `ocsf` format: any item goes in, one object a line comes out, an event of the Open Cybersecurity Schema Framework 1.8.0
-//! (ocsf/ocsf-schema): Kernel Activity for calls, controls and aggregates, Detection Finding for findings, Application
+//! (ocsf/ocsf-schema): Kernel Activity for calls, controls, uses and aggregates, Detection Finding for findings, Application
 //! Lifecycle for news of the sensor.
 //!
 //! The schema allows no attributes but its own and no nulls; what it has none for is in `unmapped`.

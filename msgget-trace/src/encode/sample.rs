@@ -2,7 +2,9 @@
 
 use std::{fs, sync::Arc};
 
-use msgget_trace_ebpf::{Call as Record, EVICTED, FACT_REMOVED, FACT_TORN_DOWN, NOT_EXECUTED, Owner};
+use msgget_trace_ebpf::{
+    ABI_I386, Call as Record, ENTRY_32, EVICTED, FACT_REMOVED, FACT_TORN_DOWN, NOT_EXECUTED, Owner,
+};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -12,8 +14,8 @@ use crate::{
     enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
     event::{
         Aggregate, Attributed, BootTime, Call, Control, Counts, Health, Image, LossReason, News, OutputState, Passed,
-        Payer, Rung,
-        sample::{self, call, call_of, control_of, control_record, record},
+        Payer, Rung, Use,
+        sample::{self, call, call_of, control_of, control_record, record, use_of, use_record},
     },
     policy::Matched,
 };
@@ -77,6 +79,12 @@ pub(crate) fn removals() -> [Record; 2] {
     let owner = Owner { uid: 1000, gid: 1001, cuid: 1000, cgid: 1001 };
     let raw = Record { fact: FACT_REMOVED, owner, queue_mode: 0o640, queue_key: 42, ..raw };
     [raw, Record { fact: FACT_TORN_DOWN, number: 0, ..raw }]
+}
+
+/// A receiver whose queue was removed under it, and a sender whose queue had been, by the multiplexer, with a seccomp filter.
+pub(crate) fn uses() -> [(&'static str, Use); 2] {
+    let door = Record { abi: ABI_I386, entry: ENTRY_32, number: 117, ipc_call: 11, seccomp: 2, ..use_record(69, -22) };
+    [("not_received", use_of(5152, &use_record(70, -43))), ("not_sent", use_of(5328, &door))]
 }
 
 /// Counted calls of one process.
@@ -247,6 +255,13 @@ pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
             name,
             &Item::Control { control, who, tags: Engine::tags(&control.clone().into()), policies: Matched::NONE },
             sensor,
+        );
+    }
+    for (name, used) in &uses() {
+        tell(
+            name,
+            &Item::Use { used, who, tags: Engine::tags(&used.clone().into()), policies: Matched::NONE },
+            &sensor,
         );
     }
     let verdict = check_then_create();

@@ -61,7 +61,7 @@ enum Colour {
 impl Colour {
     fn of(item: &Item<'_>) -> Option<Self> {
         match item {
-            Item::Call { .. } | Item::Control { .. } => None,
+            Item::Call { .. } | Item::Control { .. } | Item::Use { .. } => None,
             Item::Finding { finding, .. } if finding.severity >= Severity::Medium => Some(Self::Red),
             Item::Health {
                 health: Health { news: News::Loss { .. } | News::PolicyRefused { .. } | News::Degraded { .. }, .. },

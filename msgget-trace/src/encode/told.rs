@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Item;
 use super::sample::{check_then_create, raced};
-pub(super) use super::sample::{sensor, who};
+pub(super) use super::sample::{sensor, uses, who};
 use crate::{
     detect::{Engine, Finding},
     event::{
@@ -147,6 +147,9 @@ pub(crate) fn everything(mut tell: impl FnMut(&str, &Item<'_>)) {
             name,
             &Item::Control { control, who, tags: Engine::tags(&control.clone().into()), policies: Matched::NONE },
         );
+    }
+    for (name, used) in &uses() {
+        tell(name, &Item::Use { used, who, tags: Engine::tags(&used.clone().into()), policies: Matched::NONE });
     }
     for finding in &[finding(), raced()] {
         tell(

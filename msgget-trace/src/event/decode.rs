@@ -4,13 +4,14 @@
 mod caller;
 mod context;
 mod control;
+mod used;
 
 use std::{mem::offset_of, ops::Range};
 
 use caller::caller;
 use msgget_trace_ebpf::{
     ABI_I386, ABI_X32, ABI_X86_64, ABSENT, Call as Record, ENTRY_32, ENTRY_INT80_64, ENTRY_SYSCALL, EVICTED,
-    FACT_CREATED, FACT_NONE, FACT_OPENED, FACT_REMOVED, FACT_TORN_DOWN, Header, KIND_CONTEXT, KIND_CONTROL,
+    FACT_CREATED, FACT_NONE, FACT_OPENED, FACT_REMOVED, FACT_TORN_DOWN, Header, KIND_CONTEXT, KIND_CONTROL, KIND_USE,
     NOT_EXECUTED, Offsets, PAIRED,
 };
 use thiserror::Error;
@@ -57,7 +58,7 @@ pub enum Malformed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once; a box would cost every call an allocation")]
 pub enum Decoded {
-    /// A call, or what became of a queue.
+    /// A call, what became of a queue, or its use after that.
     Event(Event),
     /// A program that makes calls.
     Image(Image),
@@ -88,6 +89,7 @@ impl Decoder {
         match kind {
             Some(KIND_CONTEXT) => self.image(bytes).map(Decoded::Image),
             Some(KIND_CONTROL) => self.control(position, bytes).map(Event::Control).map(Decoded::Event),
+            Some(KIND_USE) => self.used(position, bytes).map(Event::Use).map(Decoded::Event),
             _ => self.call(position, bytes).map(Event::Call).map(Decoded::Event),
         }
     }

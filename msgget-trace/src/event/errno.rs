@@ -15,6 +15,10 @@ impl Errno {
     pub const EEXIST: Self = Self(17);
     /// The key has no queue and the caller did not ask for one.
     pub const ENOENT: Self = Self(2);
+    /// There is no queue of this id; or an argument is of no use.
+    pub const EINVAL: Self = Self(22);
+    /// The queue was removed while the call waited for it.
+    pub const EIDRM: Self = Self(43);
     /// The namespace holds as many queues as it may (`kernel.msgmni`).
     pub const ENOSPC: Self = Self(28);
 

@@ -1,12 +1,12 @@
 //! For tests: a few numbers go in, a record or a call like the kernel program's comes out.
 
 use msgget_trace_ebpf::{
-    ABI_X86_64, ARGUMENTS_LEN, Call as Record, Context, ENTRY_SYSCALL, FACT_NONE, Offsets, Owner, PAIRED, PATH_LEN,
-    Position,
+    ABI_X86_64, ARGUMENTS_LEN, Call as Record, Context, ENTRY_SYSCALL, EVICTED, FACT_NONE, Message, Offsets, Owner,
+    PAIRED, PATH_LEN, Position,
 };
 use uuid::Uuid;
 
-use super::{BootTime, Call, Control, Image, Rung, decode::Decoder};
+use super::{BootTime, Call, Control, Image, Rung, Use, decode::Decoder};
 
 /// A second, in ns.
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -127,6 +127,18 @@ pub(crate) fn control_record(cmd: i32, ret: i64) -> Record {
 /// Decodes `record` as if it had stood at `position`.
 pub(crate) fn control_of(position: u64, record: &Record) -> Control {
     decoder().control(position, record.as_bytes()).unwrap()
+}
+
+/// The same process fails to send to queue 5 (`number` 69) or to receive from it (70).
+pub(crate) fn use_record(number: u32, ret: i64) -> Record {
+    let before = Message { size: 4096, r#type: -3 }.into();
+    let raw = Record { header: Record::USE, key: 5, msgflg: 0o4000, before, ret, number, ..record() };
+    Record { pairing: EVICTED, enter_ns: 0, ..raw }
+}
+
+/// Decodes `record` as if it had stood at `position`.
+pub(crate) fn use_of(position: u64, record: &Record) -> Use {
+    decoder().used(position, record.as_bytes()).unwrap()
 }
 
 /// [`record`] with other arguments and another result, `at` ns after it.

@@ -13,7 +13,10 @@ use aya::{
     },
 };
 
-use super::load::{chain, refused};
+use super::{
+    Settings,
+    load::{chain, refused},
+};
 use crate::{config::Scope, event::Rung, failure::Failure};
 
 /// Where a program goes.
@@ -68,10 +71,27 @@ const fn hooks(rung: Rung) -> &'static [Hook] {
 const LIFECYCLE: &[Hook] =
     &[("member_exit", Point::TpBtf("sched_process_exit")), ("member_fork", Point::TpBtf("sched_process_fork"))];
 
-/// All programs that are needed for `scope` on `rung`.
-fn needed(rung: Rung, scope: Scope) -> impl Iterator<Item = Hook> {
-    let lifecycle = if scope == Scope::Descendants { LIFECYCLE } else { &[] };
-    lifecycle.iter().chain(hooks(rung)).copied()
+/// The programs of each rung that see uses of queues that are not there, unless those above do.
+const fn uses(rung: Rung) -> &'static [Hook] {
+    match rung {
+        Rung::Tracepoint => {
+            &[("msgsnd_exit", Point::Syscall("sys_exit_msgsnd")), ("msgrcv_exit", Point::Syscall("sys_exit_msgrcv"))]
+        }
+        Rung::TpBtf => &[],
+        Rung::Fexit => &[("message_sent", Point::Exit("do_msgsnd")), ("message_received", Point::Exit("do_msgrcv"))],
+    }
+}
+
+/// The programs that make records under these settings, in the order of attaching.
+fn recording(rung: Rung, stale_ids: bool) -> impl Iterator<Item = Hook> {
+    let uses = if stale_ids { uses(rung) } else { &[] };
+    hooks(rung).iter().chain(uses).copied()
+}
+
+/// All programs that these settings need.
+fn needed(settings: &Settings) -> impl Iterator<Item = Hook> {
+    let lifecycle = if settings.scope == Scope::Descendants { LIFECYCLE } else { &[] };
+    lifecycle.iter().copied().chain(recording(settings.rung, settings.stale_ids))
 }
 
 /// Where tracefs may be mounted, Documentation/trace/ftrace.rst.
@@ -89,24 +109,24 @@ enum Link {
 pub(super) struct Links(Vec<Link>);
 
 impl Links {
-    /// Loads the programs that `rung` and `scope` need.
-    pub(super) fn load(ebpf: &mut Ebpf, rung: Rung, scope: Scope) -> Result<(), Failure> {
-        let btf = if needed(rung, scope).any(|(_, point)| point.typed()) {
+    /// Loads the programs that `settings` need.
+    pub(super) fn load(ebpf: &mut Ebpf, settings: &Settings) -> Result<(), Failure> {
+        let btf = if needed(settings).any(|(_, point)| point.typed()) {
             Some(Btf::from_sys_fs().map_err(|error| refused("the kernel's BTF", &error))?)
         } else {
             None
         };
-        for (name, point) in needed(rung, scope) {
+        for (name, point) in needed(settings) {
             load(ebpf, name, point, btf.as_ref()).map_err(|error| refused(&format!("program {name}"), &error))?;
         }
         Ok(())
     }
 
     /// Attaches what [`Self::load`] loaded; pinned in the folder `set`, if there is one, as are the programs.
-    pub(super) fn attach(ebpf: &mut Ebpf, rung: Rung, scope: Scope, set: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn attach(ebpf: &mut Ebpf, settings: &Settings, set: Option<&Path>) -> Result<Self, Failure> {
         let mut all = || {
             let mut links = Self(Vec::new());
-            for (name, point) in needed(rung, scope) {
+            for (name, point) in needed(settings) {
                 let link = attach(ebpf, name, point);
                 let link = link.map_err(|error| refused(&format!("attaching to {}", point.name()), &*error))?;
                 links.0.push(match set {
@@ -122,13 +142,19 @@ impl Links {
             }
             Ok(links)
         };
-        if rung == Rung::Tracepoint { with_tracefs(all) } else { all() }
+        if settings.rung == Rung::Tracepoint { with_tracefs(all) } else { all() }
     }
 
     /// The links in the folder `set`; `None` unless all of them are there.
-    pub(super) fn adopt(rung: Rung, set: &Path) -> Option<Self> {
-        let adopt = |(name, _): &Hook| PinnedLink::from_pin(set.join(format!("link_{name}"))).ok().map(Link::Pinned);
-        hooks(rung).iter().map(adopt).collect::<Option<Vec<_>>>().map(Self)
+    pub(super) fn adopt(rung: Rung, stale_ids: bool, set: &Path) -> Option<Self> {
+        let adopt = |(name, _): Hook| PinnedLink::from_pin(set.join(format!("link_{name}"))).ok().map(Link::Pinned);
+        recording(rung, stale_ids).map(adopt).collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    /// Whether the programs in the folder `set` are those that see uses of queues that are not there; `None` where the same
+    /// programs do, if told to.
+    pub(super) fn sees_uses(rung: Rung, set: &Path) -> Option<bool> {
+        uses(rung).first().map(|(name, _)| set.join(format!("prog_{name}")).exists())
     }
 
     /// Detaches, what begins a call before what ends it, and removes the pins.
@@ -144,9 +170,9 @@ impl Links {
         }
     }
 
-    /// Names of the programs of `rung`.
-    pub(super) fn programs(rung: Rung) -> impl Iterator<Item = &'static str> {
-        hooks(rung).iter().map(|(name, _)| *name)
+    /// Names of the programs of `rung` that make records.
+    pub(super) fn programs(rung: Rung, stale_ids: bool) -> impl Iterator<Item = &'static str> {
+        recording(rung, stale_ids).map(|(name, _)| name)
     }
 }
 

@@ -21,22 +21,31 @@ pub enum Choice {
     Only(Rung),
 }
 
+/// A function, and the names of its parameters.
+type Signature = (&'static str, &'static [&'static str]);
+
 /// The functions the `fexit` rung attaches to, with the parameters its programs expect.
-const SIGNATURES: [(&str, &[&str]); 4] = [
+const SIGNATURES: [Signature; 4] = [
     ("ipcget", &["ns", "ids", "ops", "params"]),
     ("newque", &["ns", "params"]),
     ("freeque", &["ns", "ipcp"]),
     ("security_msg_queue_associate", &["msq", "msqflg"]),
 ];
 
-/// The rungs to try, best first, and those not worth it.
+/// Those it also attaches to where uses of queues that are not there are to be seen.
+const OF_USES: [Signature; 2] = [
+    ("do_msgsnd", &["msqid", "mtype", "mtext", "msgsz", "msgflg"]),
+    ("do_msgrcv", &["msqid", "buf", "bufsz", "msgtyp", "msgflg", "msg_handler"]),
+];
+
+/// The rungs to try, best first, and those not worth it; `stale_ids` if uses of queues that are not there are to be seen.
 #[must_use]
-pub fn candidates(choice: Choice) -> (Vec<Rung>, Vec<Passed>) {
+pub fn candidates(choice: Choice, stale_ids: bool) -> (Vec<Rung>, Vec<Passed>) {
     match choice {
         Choice::Only(rung) => (vec![rung], Vec::new()),
         Choice::Auto => {
             let mut rungs = vec![Rung::TpBtf, Rung::Tracepoint];
-            match fexit_unfit() {
+            match fexit_unfit(stale_ids) {
                 None => rungs.insert(0, Rung::Fexit),
                 Some(reason) => {
                     return (rungs, vec![Passed { rung: Rung::Fexit, reason }]);
@@ -48,7 +57,7 @@ pub fn candidates(choice: Choice) -> (Vec<Rung>, Vec<Passed>) {
 }
 
 /// Why the `fexit` rung would be wrong here, if it would.
-fn fexit_unfit() -> Option<String> {
+fn fexit_unfit(stale_ids: bool) -> Option<String> {
     let model = preemption();
     if !matches!(model.as_deref(), Some("none" | "voluntary")) {
         let model = model.as_deref().unwrap_or("unknown");
@@ -57,18 +66,19 @@ fn fexit_unfit() -> Option<String> {
         ));
     }
     let bytes = fs::read(BTF_PATH).ok()?;
-    match signatures(&bytes) {
+    match signatures(&bytes, stale_ids) {
         Ok(unfit) => unfit,
         Err(error) => Some(error.to_string()),
     }
 }
 
 /// The first function that is not what its program was written for.
-fn signatures(btf: &[u8]) -> Result<Option<String>, BtfError> {
+fn signatures(btf: &[u8], stale_ids: bool) -> Result<Option<String>, BtfError> {
     let btf = Btf::parse(btf)?;
-    for (function, expected) in SIGNATURES {
+    let of_uses = if stale_ids { &OF_USES[..] } else { &[] };
+    for (function, expected) in SIGNATURES.iter().chain(of_uses) {
         let found = btf.function_params(function)?;
-        if found != expected {
+        if found != *expected {
             return Ok(Some(format!("{function} takes ({}), not ({})", found.join(", "), expected.join(", "))));
         }
     }
@@ -110,9 +120,11 @@ mod tests {
 
     #[test]
     fn a_wish_is_a_wish() {
-        assert_eq!(candidates(Choice::Only(Rung::Fexit)), (vec![Rung::Fexit], Vec::new()));
-        let (rungs, passed) = candidates(Choice::Auto);
-        assert!(rungs.ends_with(&[Rung::TpBtf, Rung::Tracepoint]));
-        assert_eq!(rungs.len() + passed.len(), 3, "each is tried, or its absence has a reason");
+        assert_eq!(candidates(Choice::Only(Rung::Fexit), true), (vec![Rung::Fexit], Vec::new()));
+        for stale_ids in [false, true] {
+            let (rungs, passed) = candidates(Choice::Auto, stale_ids);
+            assert!(rungs.ends_with(&[Rung::TpBtf, Rung::Tracepoint]));
+            assert_eq!(rungs.len() + passed.len(), 3, "each is tried, or its absence has a reason");
+        }
     }
 }

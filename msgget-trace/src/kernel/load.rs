@@ -82,10 +82,10 @@ impl Kernel {
         // inside pid namespaces and the executables are absent. The lockdown file may not be mounted, so trying tells.
         let mut read_kernel = true;
         let mut ebpf = open(settings, offsets, read_kernel)?;
-        if Links::load(&mut ebpf, settings.rung, settings.scope).is_err() {
+        if Links::load(&mut ebpf, settings).is_err() {
             read_kernel = false;
             ebpf = open(settings, offsets, read_kernel)?;
-            Links::load(&mut ebpf, settings.rung, settings.scope)?;
+            Links::load(&mut ebpf, settings)?;
         }
         if let Some(set) = &set {
             pin::create(set)?;
@@ -147,8 +147,11 @@ impl Kernel {
         let foreign = [true, false].iter().all(|read| settings.digest(&offsets, *read) != state.settings);
         let Ok((handles, counters, accounts)) = share(&mut maps, state.ring_bytes) else { return Ok(None) };
         let program = |name| ProgramInfo::from_pin(set.join(format!("prog_{name}"))).and_then(|info| info.fd()).ok();
-        let Some(programs) = Links::programs(rung).map(program).collect() else { return Ok(None) };
-        let links = Links::adopt(rung, set);
+        // What is there counts, for whoever left it may have been told something else.
+        let stale_ids = Links::sees_uses(rung, set).unwrap_or(settings.stale_ids);
+        let settings = Settings { stale_ids, ..settings };
+        let Some(programs) = Links::programs(rung, stale_ids).map(program).collect() else { return Ok(None) };
+        let links = Links::adopt(rung, stale_ids, set);
         if links.is_none() {
             // Somebody died while detaching them.
             pin::unlink(set)?;
@@ -163,10 +166,10 @@ impl Kernel {
     /// # Errors
     /// [`Failure::Tracefs`], [`Failure::Refused`], [`Failure::Pins`].
     pub fn attach(&mut self) -> Result<(), Failure> {
-        let Settings { rung, scope, .. } = self.settings;
+        let settings = self.settings;
         let Some(ebpf) = &mut self.ebpf else { return Err(unexpected("there is nothing to attach")) };
-        self.links = Some(Links::attach(ebpf, rung, scope, self.set.as_deref())?);
-        for name in Links::programs(rung) {
+        self.links = Some(Links::attach(ebpf, &settings, self.set.as_deref())?);
+        for name in Links::programs(settings.rung, settings.stale_ids) {
             let fd = ebpf.program(name).and_then(|program| program.fd().ok()).and_then(|fd| fd.try_clone().ok());
             self.programs.extend(fd);
         }
@@ -201,7 +204,8 @@ impl Kernel {
     #[must_use]
     pub fn unpinned(&self) -> Option<PathBuf> {
         let set = self.set.as_deref()?;
-        let links = Links::programs(self.settings.rung).filter(|_| self.attached()).map(|name| format!("link_{name}"));
+        let programs = Links::programs(self.settings.rung, self.settings.stale_ids);
+        let links = programs.filter(|_| self.attached()).map(|name| format!("link_{name}"));
         let mut pins = links.chain(pin::MAPS.map(str::to_owned)).map(|name| set.join(name));
         pins.find(|pin| !pin.exists())
     }

@@ -25,6 +25,8 @@ pub struct Settings {
     pub command_lines: bool,
     /// How much a caller may send.
     pub budgets: Budgets,
+    /// Whether uses of queues that are not there are told of.
+    pub stale_ids: bool,
 }
 
 impl Settings {
@@ -38,6 +40,7 @@ impl Settings {
             owner_interval_ns: Budgets::interval_ns(self.budgets.owner),
             burst: self.budgets.burst,
             id_index_bits: require::id_index_bits(),
+            stale_ids: u32::from(self.stale_ids),
         }
     }
 

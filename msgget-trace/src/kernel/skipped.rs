@@ -6,7 +6,7 @@
 pub struct Skipped {
     /// Of the program that makes the records: so many calls nobody saw. Fewer where the program runs for other calls, too.
     pub calls: u64,
-    /// Of the others: so many calls say less than they could, or so many removals nobody saw.
+    /// Of the others: so many calls say less than they could, or so many removals and stale uses nobody saw.
     pub halves: u64,
 }
 

@@ -17,14 +17,15 @@ pub(super) struct Relation {
 }
 
 /// Every relation there is, in the order of the flow. A counter of a further way out of a hop is one more word here.
-pub(super) const RELATIONS: [Relation; 6] = [
+pub(super) const RELATIONS: [Relation; 7] = [
     Relation { entered: &["seen"], left: &["submitted", "aggregated", "lost"] },
     Relation { entered: &["aggregated"], left: &["attributed", "unattributed"] },
     Relation { entered: &["controls_seen"], left: &["controls_submitted", "controls_lost"] },
-    Relation { entered: &["submitted", "controls_submitted", "contexts_submitted"], left: &["read"] },
+    Relation { entered: &["uses_seen"], left: &["uses_submitted", "uses_past_budget", "uses_lost"] },
+    Relation { entered: &["submitted", "controls_submitted", "uses_submitted", "contexts_submitted"], left: &["read"] },
     Relation {
         entered: &["read"],
-        left: &["delivered", "controls", "canaries", "early", "witnesses", "contexts", "rejected", "unwanted"],
+        left: &["delivered", "controls", "uses", "canaries", "early", "witnesses", "contexts", "rejected", "unwanted"],
     },
     Relation { entered: &["found"], left: &["findings", "findings_unwanted", "suppressed"] },
 ];

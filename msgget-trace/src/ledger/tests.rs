@@ -12,6 +12,7 @@ use super::{relations::RELATIONS, *};
 enum Kind {
     Call,
     Control,
+    Use,
     Context,
 }
 
@@ -73,6 +74,7 @@ impl Model {
             Kind::Control => {
                 (Some(&mut counters.controls_seen), &mut counters.controls_submitted, &mut counters.controls_lost)
             }
+            Kind::Use => (Some(&mut counters.uses_seen), &mut counters.uses_submitted, &mut counters.uses_lost),
             Kind::Context => (None, &mut counters.contexts_submitted, &mut counters.contexts_lost),
         };
         let next = match stage {
@@ -113,7 +115,7 @@ impl Model {
                 self.batch.read += 1;
                 self.batch.contexts += 1;
             }
-            Kind::Call | Kind::Control => self.undecided.push_back(kind),
+            Kind::Call | Kind::Control | Kind::Use => self.undecided.push_back(kind),
         }
     }
 
@@ -123,6 +125,7 @@ impl Model {
         *match (kind, becomes) {
             (_, 0) => &mut self.batch.early,
             (Kind::Control, _) => &mut self.batch.controls,
+            (Kind::Use, _) => &mut self.batch.uses,
             (_, 1) => &mut self.batch.canaries,
             (_, 2) => &mut self.batch.witnesses,
             _ => &mut self.batch.calls,
@@ -184,7 +187,8 @@ impl Model {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let kind = prop_oneof![4 => Just(Kind::Call), 2 => Just(Kind::Control), 1 => Just(Kind::Context)];
+    let kind =
+        prop_oneof![4 => Just(Kind::Call), 2 => Just(Kind::Control), 1 => Just(Kind::Use), 1 => Just(Kind::Context)];
     let step = prop_oneof![
         8 => (0..CPUS, kind).prop_map(|(cpu, kind)| Step::Kernel(cpu, kind)),
         3 => any::<bool>().prop_map(|refused| Step::Take { refused }),
@@ -199,7 +203,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 type Slip = fn(&mut Model, u64);
 
 /// Every counter that stands in a relation, by its name.
-const SLIPS: [(&str, Slip); 23] = [
+const SLIPS: [(&str, Slip); 28] = [
     ("seen", |model, by| slip(&mut model.cpus[1].seen, by)),
     ("submitted", |model, by| slip(&mut model.cpus[1].submitted, by)),
     ("lost", |model, by| slip(&mut model.cpus[1].lost_ring_full, by)),
@@ -209,10 +213,15 @@ const SLIPS: [(&str, Slip); 23] = [
     ("controls_seen", |model, by| slip(&mut model.cpus[1].controls_seen, by)),
     ("controls_submitted", |model, by| slip(&mut model.cpus[1].controls_submitted, by)),
     ("controls_lost", |model, by| slip(&mut model.cpus[1].controls_lost, by)),
+    ("uses_seen", |model, by| slip(&mut model.cpus[1].uses_seen, by)),
+    ("uses_submitted", |model, by| slip(&mut model.cpus[1].uses_submitted, by)),
+    ("uses_past_budget", |model, by| slip(&mut model.cpus[1].uses_past_budget, by)),
+    ("uses_lost", |model, by| slip(&mut model.cpus[1].uses_lost, by)),
     ("contexts_submitted", |model, by| slip(&mut model.cpus[1].contexts_submitted, by)),
     ("read", |model, by| slip(&mut model.user.read, by)),
     ("delivered", |model, by| slip(&mut model.user.calls, by)),
     ("controls", |model, by| slip(&mut model.user.controls, by)),
+    ("uses", |model, by| slip(&mut model.user.uses, by)),
     ("canaries", |model, by| slip(&mut model.user.canaries, by)),
     ("early", |model, by| slip(&mut model.user.early, by)),
     ("witnesses", |model, by| slip(&mut model.user.witnesses, by)),

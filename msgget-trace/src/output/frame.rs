@@ -41,7 +41,7 @@ impl Frame {
 /// How urgent it is.
 const fn severity(item: &Item<'_>) -> Severity {
     match item {
-        Item::Call { .. } | Item::Control { .. } => Severity::Informational,
+        Item::Call { .. } | Item::Control { .. } | Item::Use { .. } => Severity::Informational,
         Item::Aggregate { .. } => Severity::Notice,
         Item::Finding { finding, .. } => match finding.severity {
             detect::Severity::Info => Severity::Informational,

@@ -49,7 +49,7 @@ impl<'a> Subject<'a> {
     pub(super) const fn control(&self) -> Option<&'a Control> {
         match self.behind() {
             Event::Control(control) => Some(control),
-            Event::Call(_) => None,
+            Event::Call(_) | Event::Use(_) => None,
         }
     }
 
@@ -71,6 +71,7 @@ impl<'a> Subject<'a> {
         match self.what {
             What::Event(Event::Call(_)) => events::MSGGET,
             What::Event(Event::Control(_)) => events::MSGCTL,
+            What::Event(Event::Use(used)) => used.operation.name(),
             What::Finding(finding) => finding.rule.name,
         }
     }

@@ -2,7 +2,7 @@
 
 use msgget_trace_ebpf::Counters;
 
-use super::Source;
+use super::{Kinds, Source};
 use crate::{
     attribution::Look,
     enrich::Clock,
@@ -79,8 +79,9 @@ impl Source {
         if self.decoder.detached.is_none() {
             return Ok(false);
         }
-        let records =
-            |counters: &Counters| counters.submitted + counters.controls_submitted + counters.contexts_submitted;
+        let records = |counters: &Counters| {
+            counters.submitted + counters.controls_submitted + counters.uses_submitted + counters.contexts_submitted
+        };
         Ok(records(&self.raw()?) == records(&self.accounted))
     }
 
@@ -92,13 +93,13 @@ impl Source {
     pub fn losses(&mut self) -> Result<Vec<(u64, Option<u32>)>, Failure> {
         let cpus = self.kernel.counters()?;
         let sum = cpus.iter().fold(Counters::default(), Counters::plus);
-        self.said = (sum.lost_ring_full, sum.controls_lost);
+        self.said = Kinds::lost(&sum);
         self.said_skipped = self.kernel.skipped();
-        let now = cpus.iter().map(|cpu| cpu.lost_ring_full + cpu.controls_lost).collect();
+        let now = cpus.iter().map(|cpu| Kinds::lost(cpu).total()).collect();
         let known = std::mem::replace(&mut self.losses, now);
         if known.is_empty() && self.inherited.is_some() {
             let lost: u64 = self.losses.iter().sum();
-            return Ok(vec![(lost.saturating_sub(self.base.lost_ring_full + self.base.controls_lost), None)]);
+            return Ok(vec![(lost.saturating_sub(Kinds::lost(&self.base).total()), None)]);
         }
         let known = known.into_iter().chain(std::iter::repeat(0));
         let new = self.losses.iter().zip(known).zip(0..).map(|((now, known), cpu)| (now - known, Some(cpu)));

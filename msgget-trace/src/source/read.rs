@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use msgget_trace_ebpf::{Counters, Mark};
 
-use super::Source;
+use super::{Kinds, Source};
 use crate::{
     decide::Progress,
     enrich::{Clock, Images},
@@ -100,11 +100,7 @@ impl Source {
             Progress { complete_until, now: batch.now }
         });
         let event = self.decider.next(progress);
-        match event {
-            Some(Event::Call(_)) => self.given.0 += 1,
-            Some(Event::Control(_)) => self.given.1 += 1,
-            None => {}
-        }
+        self.given = self.given + Kinds::from(event.as_ref());
         event
     }
 
@@ -130,19 +126,16 @@ impl Source {
             self.accounted.contexts_submitted += u64::from(image);
             self.accounted.submitted += u64::from(!image);
         }
-        let (calls, controls) = std::mem::take(&mut self.given);
-        let (call, control) = match current {
-            Some(Event::Call(_)) => (1, 0),
-            Some(Event::Control(_)) => (0, 1),
-            None => (0, 0),
-        };
-        self.given = (call, control);
+        let held = Kinds::from(current);
+        let given = std::mem::replace(&mut self.given, held) - held;
         self.accounted = Counters {
-            submitted: self.accounted.submitted + calls - call,
+            submitted: self.accounted.submitted + given.calls,
             contexts_submitted: self.accounted.contexts_submitted,
-            controls_submitted: self.accounted.controls_submitted + controls - control,
-            lost_ring_full: self.said.0,
-            controls_lost: self.said.1,
+            controls_submitted: self.accounted.controls_submitted + given.controls,
+            uses_submitted: self.accounted.uses_submitted + given.uses,
+            lost_ring_full: self.said.calls,
+            controls_lost: self.said.controls,
+            uses_lost: self.said.uses,
             ..self.seen
         };
         let mut aggregated = Counts(self.base.aggregated);
@@ -151,6 +144,8 @@ impl Source {
         self.accounted.seen =
             self.accounted.submitted + self.accounted.aggregated_calls() + self.accounted.lost_ring_full;
         self.accounted.controls_seen = self.accounted.controls_submitted + self.accounted.controls_lost;
+        let uses = self.accounted.uses_submitted + self.accounted.uses_past_budget + self.accounted.uses_lost;
+        self.accounted.uses_seen = uses;
         let (position, at_ns) = (self.published, Clock::boot_now().0);
         self.handles.shared.mark(Mark { position, at_ns, counters: self.accounted, skipped: self.said_skipped.into() });
         self.handles.ring.publish(self.published);

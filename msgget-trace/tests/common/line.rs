@@ -1,4 +1,4 @@
-//! Lines as they are promised: the shape of a call, of a control and of a finding, and how they are found again.
+//! Lines as they are promised: the shape of a call, of a control, of a use and of a finding, and how they are found again.
 
 use std::{collections::BTreeSet, fmt, ops::Index, path::Path};
 
@@ -120,6 +120,8 @@ impl Line {
             line.call_shape();
         } else if line.is_control() {
             line.control_shape();
+        } else if line.is_use() {
+            line.use_shape();
         } else {
             line.finding_shape();
         }
@@ -138,6 +140,11 @@ impl Line {
     /// True for a verdict of `rule`.
     pub(crate) fn finds(&self, rule: &str) -> bool {
         self["eventName"] == rule
+    }
+
+    /// True for the use of a queue that was not there.
+    pub(crate) fn is_use(&self) -> bool {
+        self["eventName"] == "msgsnd" || self["eventName"] == "msgrcv"
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
@@ -271,6 +278,32 @@ impl Line {
         }
         let cmd = self.arg("cmd").as_i64().unwrap() & !0x100;
         assert_eq!(self.text("cmdName"), ["IPC_RMID", "IPC_SET"][usize::try_from(cmd).unwrap()], "{}", self.raw);
+    }
+
+    fn use_shape(&self) {
+        let name = self.text("eventName");
+        assert_eq!(self.text("syscall"), name, "{}", self.raw);
+        assert_eq!(self.text("eventId"), if name == "msgsnd" { "69" } else { "70" }, "{}", self.raw);
+        let args = self["args"].as_array().unwrap();
+        let names: Vec<_> =
+            args.iter().map(|arg| (arg["name"].as_str().unwrap(), arg["type"].as_str().unwrap())).collect();
+        let mut wanted = vec![("msqid", "int32"), ("msgsz", "uint64"), ("msgtyp", "int64"), ("msgflg", "int32")];
+        // Of version 0 of ipc(2) it stands in memory.
+        let typed = self["hook"] == "fexit" || self["ipcCall"].as_i64().is_none_or(|call| call >> 16 != 0);
+        if name == "msgsnd" || !typed {
+            wanted.remove(2);
+        }
+        assert_eq!(names, wanted, "{}", self.raw);
+        assert_eq!(self["argsNum"], names.len(), "{}", self.raw);
+        let result = if self.text("errno") == "EIDRM" { -libc::EIDRM } else { -libc::EINVAL };
+        assert_eq!((self.text("outcome"), self.int("returnValue")), ("failed", result.into()), "{}", self.raw);
+        assert_eq!(self.int("timestamp"), self.int("exitTimestamp"), "its entry is not seen: {}", self.raw);
+        let answered = self["hook"] == "fexit" || (self["seccompMode"] == 0 && self["traced"] == false);
+        assert_eq!(self.has("outcomeSource"), answered, "{}", self.raw);
+        for key in ["schemaVersion", "id", "sequence", "abi", "entry", "syscallNumber", "hook", "ipcNamespace"] {
+            assert!(self.has(key), "{key} is missing: {}", self.raw);
+        }
+        assert_eq!(self["tags"], serde_json::json!(["U"]), "{}", self.raw);
     }
 
     fn finding_shape(&self) {

@@ -32,12 +32,17 @@ impl Report {
 
     /// The lines of calls and findings.
     pub(crate) fn lines(&self) -> Vec<Line> {
-        self.every_line().into_iter().filter(|line| !line.is_control()).collect()
+        self.every_line().into_iter().filter(|line| !line.is_control() && !line.is_use()).collect()
     }
 
     /// The lines of what became of queues.
     pub(crate) fn controls(&self) -> Vec<Line> {
         self.every_line().into_iter().filter(Line::is_control).collect()
+    }
+
+    /// The lines of uses of queues that were not there.
+    pub(crate) fn uses(&self) -> Vec<Line> {
+        self.every_line().into_iter().filter(Line::is_use).collect()
     }
 
     /// Asserts that all lines are numbered without a gap, and returns those of calls and findings.
@@ -65,7 +70,12 @@ impl Report {
     pub(crate) fn balanced(&self) -> Vec<Line> {
         assert_eq!(self.status.code(), Some(0), "messages: {:#?}", self.stderr);
         let balance = self.balance();
-        assert_eq!((balance["lost"], balance["controls_lost"]), (0, 0), "messages: {:#?}", self.stderr);
+        assert_eq!(
+            [balance["lost"], balance["controls_lost"], balance["uses_lost"]],
+            [0; 3],
+            "messages: {:#?}",
+            self.stderr
+        );
         self.consistent()
     }
 
@@ -74,6 +84,7 @@ impl Report {
         let lines = self.numbered();
         let findings = lines.iter().filter(|line| !line.is_call()).count();
         self.add_up(lines.len() - findings, self.controls().len(), findings);
+        assert_eq!(self.balance()["uses"], self.uses().len() as u64, "{:?}", self.balance());
         // One run, one rung, unless it says otherwise.
         if self.health("degraded").is_empty() && self.health("config_change").is_empty() {
             let hook = self.start()["hook"].clone();
@@ -102,11 +113,13 @@ impl Report {
         assert_eq!(balance["rejected"], 0, "{balance:?}");
         assert_eq!(balance["seen"], balance["submitted"] + balance["aggregated"] + balance["lost"], "{balance:?}");
         assert_eq!(balance["controls_seen"], balance["controls_submitted"] + balance["controls_lost"], "{balance:?}");
-        let submitted = balance["submitted"] + balance["controls_submitted"] + balance["contexts_submitted"];
-        assert_eq!(submitted, balance["read"], "{balance:?}");
+        let uses = balance["uses_submitted"] + balance["uses_past_budget"] + balance["uses_lost"];
+        assert_eq!(balance["uses_seen"], uses, "{balance:?}");
+        let submitted = ["submitted", "controls_submitted", "uses_submitted", "contexts_submitted"];
+        assert_eq!(submitted.iter().map(|name| balance[name]).sum::<u64>(), balance["read"], "{balance:?}");
         assert_eq!(
             balance["read"],
-            ["delivered", "controls", "canaries", "early", "witnesses", "contexts", "rejected", "unwanted"]
+            ["delivered", "controls", "uses", "canaries", "early", "witnesses", "contexts", "rejected", "unwanted"]
                 .iter()
                 .map(|name| balance[name])
                 .sum::<u64>(),

@@ -104,6 +104,33 @@ pub(crate) fn control(id: i32, cmd: i32) -> i32 {
     if result < 0 { -errno() } else { result }
 }
 
+/// A message of type 1 and this many bytes sent to a queue: 0 or negative errno.
+pub(crate) fn send(id: i32, bytes: usize, flags: i32) -> i32 {
+    let mut message = vec![0_u8; size_of::<libc::c_long>() + bytes];
+    message[0] = 1;
+    // SAFETY: `message` is a type and so many bytes.
+    let result = unsafe { libc::msgsnd(id, message.as_ptr().cast(), bytes, flags) };
+    if result < 0 { -errno() } else { result }
+}
+
+/// A message of at most this many bytes received from a queue: its length or negative errno.
+pub(crate) fn receive(id: i32, bytes: usize, r#type: i64, flags: i32) -> i32 {
+    let mut message = vec![0_u8; size_of::<libc::c_long>() + bytes];
+    // SAFETY: `message` has room for a type and so many bytes.
+    let result = unsafe { libc::msgrcv(id, message.as_mut_ptr().cast(), bytes, r#type, flags) };
+    if result < 0 { -errno() } else { i32::try_from(result).unwrap() }
+}
+
+/// Waits until a thread of this process sleeps in the system call `number`.
+pub(crate) fn await_sleep_in(tid: i32, number: i64) {
+    let path = format!("/proc/self/task/{tid}/syscall");
+    let deadline = std::time::Instant::now() + super::patience();
+    while !std::fs::read_to_string(&path).unwrap().starts_with(&format!("{number} ")) {
+        assert!(std::time::Instant::now() < deadline, "thread {tid} does not sleep in call {number}");
+        thread::yield_now();
+    }
+}
+
 /// Gives a queue another mode.
 pub(crate) fn change_queue(id: i32, mode: u16) {
     let mut ds = queue(id);

@@ -80,6 +80,15 @@ impl<'a> Event<'a> {
                 duration: control.entered.map(|entered| control.left.since(entered)),
                 provider: KERNEL,
             },
+            Item::Use { used, .. } => Class {
+                kind: "event",
+                category: API,
+                r#type: Some(r#type(used.outcome(), used.result())),
+                action: used.operation.name(),
+                reason: None,
+                duration: None,
+                provider: KERNEL,
+            },
             Item::Finding { finding, .. } => Class {
                 kind: "alert",
                 category: &["intrusion_detection", "api"],
@@ -176,6 +185,7 @@ fn outcome(item: &Item<'_>) -> Option<&'static str> {
     let result = match item {
         Item::Call { call, .. } => call.result,
         Item::Control { control, .. } => control.result,
+        Item::Use { used, .. } => used.result(),
         Item::Finding { finding, .. } => finding.event.result(),
         Item::Health { .. } | Item::Aggregate { .. } => return None,
     };

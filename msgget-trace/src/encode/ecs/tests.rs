@@ -109,6 +109,8 @@ fn every_kind_is_what_the_schema_calls_it() {
         ("control_not_executed", json!(["event", "info", "unknown", "msgctl-rmid", null, 1])),
         ("removed", json!(["event", "deletion", "success", "msgctl-rmid", null, 1])),
         ("torn_down", json!(["event", "deletion", "success", "namespace-teardown", null, 1])),
+        ("not_received", json!(["event", "info", "failure", "msgrcv", "EIDRM", 1])),
+        ("not_sent", json!(["event", "info", "failure", "msgsnd", "EINVAL", 1])),
         ("check_then_create", json!(["alert", "info", "success", "msgget", null, 73])),
         ("check_then_create_raced", json!(["alert", "info", "failure", "msgget", "EEXIST", 73])),
         ("start", json!(["state", null, null, "start", null, 1])),

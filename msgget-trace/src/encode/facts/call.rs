@@ -82,7 +82,7 @@ struct QueueFacts {
 }
 
 #[derive(Serialize)]
-struct DoorFacts {
+pub(super) struct DoorFacts {
     abi: &'static str,
     entry: &'static str,
     syscall_number: u32,
@@ -109,7 +109,7 @@ impl QueueFacts {
 }
 
 impl DoorFacts {
-    fn new(door: Door) -> Self {
+    pub(super) fn new(door: Door) -> Self {
         let Door { abi, entry, number, ipc_call } = door;
         Self { abi: abi.name(), entry: entry.name(), syscall_number: number, ipc_call }
     }

@@ -10,7 +10,7 @@ use super::{
     common::Common,
     control, event, schema,
     tracee::{Argument, ArgumentValue, DetectedFrom, Metadata, Tracee, What},
-    what,
+    used, what,
 };
 use crate::{
     detect::{ATTACK_VERSION, Actor, Certainty, Finding, Party, Value},
@@ -31,8 +31,9 @@ impl Sensor {
     ) {
         let caller = finding.event.caller();
         let (from, call_args) = match &finding.event {
-            Event::Call(call) => (what(call), arguments(call)),
-            Event::Control(control) => (control::what(control), control::arguments(control)),
+            Event::Call(call) => (what(call), Vec::from(arguments(call))),
+            Event::Control(control) => (control::what(control), Vec::from(control::arguments(control))),
+            Event::Use(used) => (used::what(used), used::arguments(used)),
         };
         let mut args: Vec<_> = finding.values.iter().map(|(name, value)| argument(name, value)).collect();
         args.push(Argument {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     CallFacts, Event, SCHEMA_VERSION, aggregate, control::ControlFacts, envelope::Envelope, finding::FindingFacts,
-    health,
+    health, used::UseFacts,
 };
 use crate::{
     detect::{Certainty, Confidence, Tag, Tags},
@@ -22,7 +22,7 @@ use crate::{
         Escaped,
         show::{Arguments, ByOutcome, Numbers, Shown},
     },
-    event::{Abi, Aggregate, Command, Entry, Errno, LossReason, MsgFlags, Outcome, Payer, Rung, Source},
+    event::{Abi, Aggregate, Command, Entry, Errno, LossReason, MsgFlags, Operation, Outcome, Payer, Rung, Source},
     policy::Matched,
 };
 
@@ -37,6 +37,12 @@ pub fn schema() -> Value {
             "control",
             "A msgctl(2) that removed or changed a queue or tried to, or the end of a queue with its namespace.",
             named("msgctl"),
+            generator,
+        ),
+        kind::<Event<'_, UseFacts>>(
+            "use",
+            "A msgsnd(2) or msgrcv(2) that failed as on a queue that is not there (any more); with --stale-ids.",
+            named_one_of([Operation::Send, Operation::Receive].map(Operation::name)),
             generator,
         ),
         kind::<Event<'_, FindingFacts<'_>>>(
@@ -88,6 +94,15 @@ pub(super) fn named(name: &'static str) -> impl FnMut(&mut Schema) {
         let properties = schema.ensure_object().entry("properties").or_insert_with(|| json!({}));
         if let Value::Object(properties) = properties {
             properties.insert("eventName".to_owned(), json!({ "const": name }));
+        }
+    }
+}
+
+/// Lines of these events only.
+fn named_one_of(names: [&'static str; 2]) -> impl FnMut(&mut Schema) {
+    move |schema| {
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("eventName".to_owned(), json!({ "enum": names }));
         }
     }
 }
@@ -153,6 +168,10 @@ pub(super) fn call_outcome(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn control_outcome(_: &mut SchemaGenerator) -> Schema {
     use Outcome::{Changed, NotExecuted, Removed, Unpaired};
     one_of([Removed, Changed, FAILED, Unpaired, NotExecuted].map(Outcome::name))
+}
+
+pub(super) fn use_outcome(_: &mut SchemaGenerator) -> Schema {
+    one_of([FAILED.name()])
 }
 
 pub(super) fn outcome_source(_: &mut SchemaGenerator) -> Schema {

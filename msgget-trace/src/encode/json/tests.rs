@@ -69,6 +69,14 @@ fn golden_lines_of_controls() {
     golden("torn_down", &control_line(&fexit, &torn_down));
 }
 
+#[test]
+fn golden_lines_of_uses() {
+    for (name, used) in &sample::uses() {
+        let item = Item::Use { used, who: &who(), tags: Engine::tags(&used.clone().into()), policies: Matched::NONE };
+        golden(name, &text(&item, &sensor(), 1));
+    }
+}
+
 /// Order and types of Tracee v0.24.1, written down from its documentation and not from our code.
 #[test]
 fn policies_that_want_it_stand_where_tracee_has_them() {

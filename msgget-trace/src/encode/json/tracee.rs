@@ -214,6 +214,7 @@ pub(super) struct Argument<'a> {
 #[serde(untagged)]
 pub(super) enum ArgumentValue<'a> {
     Int32(i32),
+    Int64(i64),
     Uint64(u64),
     Call(Shown<CallId>),
     Word(&'static str),

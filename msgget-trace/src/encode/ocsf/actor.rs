@@ -140,7 +140,7 @@ impl<'a> Actor<'a> {
                 Some(who) => Self::of_aggregate(who, user, sensor),
                 None => Self { app_name: Some(Escaped(b"unknown")), ..Self::default() },
             }),
-            Item::Call { .. } | Item::Control { .. } | Item::Finding { .. } => {
+            Item::Call { .. } | Item::Control { .. } | Item::Use { .. } | Item::Finding { .. } => {
                 item.caller().map(|(caller, who)| Self {
                     process: Some(Process::new(caller, who, sensor)),
                     user: Named::new(caller.uid, who.user),

@@ -61,7 +61,7 @@ impl Class {
         let (is, does) = match item {
             Item::Call { call, .. } => (KERNEL_ACTIVITY, kernel_activity(call.outcome)),
             Item::Control { control, .. } => (KERNEL_ACTIVITY, kernel_activity(control.outcome)),
-            Item::Aggregate { .. } => (KERNEL_ACTIVITY, INVOKE),
+            Item::Use { .. } | Item::Aggregate { .. } => (KERNEL_ACTIVITY, INVOKE),
             Item::Finding { .. } => (DETECTION_FINDING, CREATE),
             Item::Health { health, .. } => (APPLICATION_LIFECYCLE, lifecycle(&health.news)),
         };
@@ -158,6 +158,7 @@ impl Kernel {
                 });
                 Some(Self::queue(resource(control), system_call))
             }
+            Item::Use { used, .. } => Some(Self::queue(Resource::Id(used.msqid), Some(used.operation.name()))),
             Item::Aggregate { .. } => Some(Self {
                 name: Shown(Resource::SystemCall("msgget")),
                 type_id: 2,
@@ -179,6 +180,7 @@ impl Resource {
         match event {
             Event::Call(call) => Self::Key(call.key),
             Event::Control(control) => resource(control),
+            Event::Use(used) => Self::Id(used.msqid),
         }
     }
 }

@@ -117,7 +117,9 @@ impl Metadata {
         Self {
             version: VERSION,
             profiles: match kind {
-                Kind::Call | Kind::Control | Kind::Aggregate => &["host", "container", "linux/linux_users", "datetime"],
+                Kind::Call | Kind::Control | Kind::Use | Kind::Aggregate => {
+                    &["host", "container", "linux/linux_users", "datetime"]
+                }
                 Kind::Finding => &["host", "container", "linux/linux_users", "datetime", "security_control"],
                 Kind::Health => &["host", "datetime"],
             },

@@ -60,6 +60,7 @@ impl<'a> Status<'a> {
         match *item {
             Item::Call { call, .. } => Self::of_result(call.outcome, call.result),
             Item::Control { control, .. } => Self::of_result(control.outcome, control.result),
+            Item::Use { used, .. } => Self::of_result(used.outcome(), used.result()),
             Item::Finding { .. } => Self::new(NEW, None, None),
             Item::Health { health, .. } => Self::of_news(&health.news),
             // Some of them failed, some did not.

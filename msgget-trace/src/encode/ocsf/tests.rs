@@ -131,6 +131,8 @@ fn every_kind_has_its_class_and_activity() {
         ("control_not_executed", json!([100_304, "Invoke", 0, null, null, 1])),
         ("removed", json!([100_303, "Delete", 1, "0", null, 1])),
         ("torn_down", json!([100_303, "Delete", 1, "0", null, 1])),
+        ("not_received", json!([100_304, "Invoke", 2, "43", "EIDRM", 1])),
+        ("not_sent", json!([100_304, "Invoke", 2, "22", "EINVAL", 1])),
         ("check_then_create", json!([200_401, "Create", 1, null, null, 4])),
         ("check_then_create_raced", json!([200_401, "Create", 1, null, null, 4])),
         ("start", json!([600_203, "Start", 1, null, null, 1])),

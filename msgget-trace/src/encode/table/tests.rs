@@ -93,7 +93,7 @@ fn kinds_are_told_apart_at_a_glance() {
         assert_eq!(stripped, plain);
     });
     marks.dedup();
-    assert_eq!(marks.iter().map(|(mark, _)| mark).collect::<String>(), "  !*+", "{marks:?}");
+    assert_eq!(marks.iter().map(|(mark, _)| mark).collect::<String>(), "   !*+", "{marks:?}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::{
     encode::{Item, Sensor, escape::Visible},
     enrich::Who,
     event::{
-        Aggregate, Balance, Call, Caller, Control, Door, Entry, Health, IPC_PRIVATE, News, Outcome, OutputState, Payer,
-        Queue, before_nul,
+        Aggregate, Balance, Call, Caller, Control, Door, Entry, Health, IPC_PRIVATE, News, Operation, Outcome,
+        OutputState, Payer, Queue, Use, before_nul,
     },
 };
 
@@ -24,6 +24,7 @@ pub(super) fn row(item: &Item<'_>, sensor: &Sensor, time: &str) -> Row {
     match *item {
         Item::Call { call, who, tags, .. } => of_call(row, call, who, tags),
         Item::Control { control, who, tags, .. } => of_control(row, control, who, tags),
+        Item::Use { used, who, tags, .. } => of_use(row, used, who, tags),
         Item::Finding { finding, who, .. } => of_finding(row, finding, who),
         Item::Health { health, .. } => row.text(&news(health, sensor)),
         Item::Aggregate { aggregate, user, .. } => of_aggregate(row, aggregate, user),
@@ -32,7 +33,7 @@ pub(super) fn row(item: &Item<'_>, sensor: &Sensor, time: &str) -> Row {
 
 const fn mark(item: &Item<'_>) -> &'static str {
     match item {
-        Item::Call { .. } | Item::Control { .. } => "",
+        Item::Call { .. } | Item::Control { .. } | Item::Use { .. } => "",
         Item::Finding { .. } => "!",
         Item::Health { .. } => "*",
         Item::Aggregate { .. } => "+",
@@ -66,6 +67,17 @@ fn of_control(mut row: Row, control: &Control, who: &Who<'_>, tags: Tags) -> Row
         row.cell(Column::Owner, Owner(queue));
     }
     end(row, tags, control.door, &control.caller, who)
+}
+
+fn of_use(mut row: Row, used: &Use, who: &Who<'_>, tags: Tags) -> Row {
+    of_caller(&mut row, &used.caller, who);
+    row.cell(Column::Outcome, Result { outcome: used.outcome(), number: 0 });
+    let verb = match used.operation {
+        Operation::Send => "snd",
+        Operation::Receive => "rcv",
+    };
+    row.cell(Column::Call, format_args!("{verb} {}", used.msqid));
+    end(row, tags, Some(used.door), &used.caller, who)
 }
 
 fn of_caller(row: &mut Row, caller: &Caller, who: &Who<'_>) {

@@ -1,8 +1,6 @@
 //! Decode against records that are right, wrong, and random.
 
-use msgget_trace_ebpf::{
-    ABSENT, Call as Record, EVICTED, Header, KIND_CALL, KIND_CONTROL, NOT_EXECUTED, Offsets, PAIRED,
-};
+use msgget_trace_ebpf::{ABSENT, Call as Record, EVICTED, Header, KIND_CALL, KIND_USE, NOT_EXECUTED, Offsets, PAIRED};
 use proptest::prelude::*;
 
 use super::*;
@@ -120,7 +118,7 @@ fn other_versions_kinds_and_lengths_are_refused() {
     let Header { version, kind, size } = Record::HEADER;
     for header in [
         Header { version: version + 1, ..Record::HEADER },
-        Header { kind: KIND_CONTROL + 1, ..Record::HEADER },
+        Header { kind: KIND_USE + 1, ..Record::HEADER },
         Header { size: size + 8, ..Record::HEADER },
     ] {
         let refused = decoder().decode(0, Record { header, ..record() }.as_bytes());

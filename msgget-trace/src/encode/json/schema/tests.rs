@@ -15,7 +15,7 @@ use crate::{
     detect::RULES,
     encode::{
         Format, Item, Kind, Sensor,
-        told::{aggregates, calls, controls, everything, finding, news, sensor, who},
+        told::{aggregates, calls, controls, everything, finding, news, sensor, uses, who},
     },
     enrich::{Host, Place, Who, cgroup::Absent},
     event::{
@@ -65,6 +65,10 @@ fn lines() -> Vec<(&'static str, Value)> {
         lines
             .push(("control", told(&Item::Control { control: &control, who, tags, policies: Matched::NONE }, &sensor)));
     }
+    for (_, mut used) in uses() {
+        (used.caller, used.source) = (call.caller.clone(), None);
+        lines.push(("use", told(&Item::Use { used: &used, who, tags, policies: Matched::NONE }, &sensor)));
+    }
     let mut finding = finding();
     *finding.event.caller_mut() = call.caller.clone();
     finding.rule = RULES.into_iter().find(|rule| rule.cwe.is_none()).unwrap();
@@ -93,6 +97,7 @@ const fn definition(kind: Kind) -> &'static str {
     match kind {
         Kind::Call => "call",
         Kind::Control => "control",
+        Kind::Use => "use",
         Kind::Finding => "finding",
         Kind::Health => "health",
         Kind::Aggregate => "aggregate",
