@@ -33,7 +33,7 @@ use self::{
     story::Stories,
 };
 use crate::event::{
-    Aggregate, BootTime, Call, Control, Errno, Event, Health, IPC_PRIVATE, MsgFlags, News, Outcome, Payer,
+    Aggregate, BootTime, Call, Control, Errno, Event, Health, IPC_PRIVATE, MsgFlags, News, Outcome, Payer, Use,
 };
 
 /// What one event led to.
@@ -75,6 +75,7 @@ impl Engine {
         match event {
             Event::Call(call) if call.executed() => self.observe_call(event, call),
             Event::Control(control) if control.outcome != Outcome::NotExecuted => self.observe_control(event, control),
+            Event::Use(used) => self.observe_use(event, used),
             _ => Verdict { tags: Self::tags(event), findings: Vec::new() },
         }
     }
@@ -167,6 +168,10 @@ impl Engine {
             }
         }
         verdict
+    }
+
+    fn observe_use(&mut self, event: &Event, used: &Use) -> Verdict {
+        self.judge(event, None, used.left, |scene, found| rules::observe_use(scene, used, found)).1
     }
 
     /// Has `look` look at `event`, which was over `at` that moment and made the queue `created`, with all that is known of those

@@ -26,10 +26,10 @@ use super::{
     act::Act,
     scene::{Findings, Scene},
 };
-use crate::event::{Attributed, Call, Control, Counts};
+use crate::event::{Attributed, Call, Control, Counts, Use};
 
 /// All rules, by number.
-pub static RULES: [&RuleInfo; 23] = [
+pub static RULES: [&RuleInfo; 24] = [
     &private::PRIVATE,
     &creation::INFO,
     &check::INFO,
@@ -53,6 +53,7 @@ pub static RULES: [&RuleInfo; 23] = [
     &race::FALLBACK,
     &usage::REMOVED,
     &usage::CHANGED,
+    &usage::STALE,
 ];
 
 /// Asks every rule about `call`, which was executed.
@@ -85,6 +86,11 @@ pub(super) fn observe_call(scene: &mut Scene<'_>, call: &Call, act: Option<&Act>
 pub(super) fn observe_control(scene: &mut Scene<'_>, control: &Control, found: &mut Findings<'_>) {
     usage::observe(scene, control, found);
     spray::observe_removal(scene, control);
+}
+
+/// Asks every rule about `used`.
+pub(super) fn observe_use(scene: &mut Scene<'_>, used: &Use, found: &mut Findings<'_>) {
+    usage::observe_use(scene, used, found);
 }
 
 /// Asks the rules that count about calls of the process of `scene` that were only counted.

@@ -8,7 +8,7 @@ mod stories;
 use msgget_trace_ebpf::Call as Record;
 
 use super::*;
-use crate::event::sample::{SECOND, call_of, control_of, record};
+use crate::event::sample::{SECOND, call_of, control_of, record, use_of, use_record};
 
 const CREAT: i32 = 0o1600;
 const EXCL: i32 = 0o3600;
@@ -42,6 +42,15 @@ impl Caller {
 
     fn removes(self, at: u64, queue: i32) -> Event {
         control(at, Record { header: Record::CONTROL, key: queue, msgflg: 0, ret: 0, number: 71, ..self.record() })
+    }
+
+    /// Fails with `errno` to receive from `queue`.
+    fn misses(self, at: u64, queue: i32, errno: Errno) -> Event {
+        let record = use_record(70, -i64::from(errno.0));
+        let Record { header, before, pairing, enter_ns, number, .. } = record;
+        let record =
+            Record { header, before, pairing, number, key: queue, msgflg: 0, ret: record.ret, ..self.record() };
+        use_of(at * 8, &Record { enter_ns, ..later(at, record) }).into()
     }
 
     fn changes(self, at: u64, queue: i32) -> Event {

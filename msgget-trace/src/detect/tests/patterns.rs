@@ -313,6 +313,57 @@ fn queues_are_taken_from_under_their_users() {
 }
 
 #[test]
+fn whoever_uses_a_removed_queue_is_told_by_whom() {
+    let events = |user: Caller, errno| {
+        let removed = [ALICE.gets(0, 42, EXCL, 5), opened(BOB.gets(1000, 42, 0o600, 5), 1000, 0o640)];
+        [&removed[..], &[ALICE.removes(2000, 5), user.misses(3000, 5, errno)]].concat()
+    };
+    let finding = only("stale_id_used", &events(BOB, Errno::EIDRM));
+    let remover = &finding.parties[0];
+    assert_eq!(
+        (remover.role, remover.actor.pid, remover.actor.uid, remover.actor.euid),
+        ("remover", 100, Some(1000), Some(1000))
+    );
+    assert_eq!((finding.severity, finding.parties.len()), (Severity::Medium, 1));
+    assert_eq!(finding.values, [("key", Value::Int32(42)), ("queue", Value::Int32(5))]);
+    assert_eq!(finding.evidence, [remover.call, finding.event.id()]);
+    assert_eq!(finding.summary, "could not receive from queue 5 as uid 1001, which pid 100 (uid 1000) had removed");
+    // Whoever had nothing to do with it so far has the id from somebody.
+    assert_eq!(only("stale_id_used", &events(ROOT, Errno::EINVAL)).severity, Severity::Medium);
+    let own = only("stale_id_used", &events(ALICE, Errno::EINVAL));
+    assert_eq!(own.severity, Severity::Info);
+    assert_eq!(own.summary, "could not receive from queue 5 as uid 1000, which it had removed itself");
+}
+
+#[test]
+fn a_stale_id_may_also_mean_something_else() {
+    let confidence = |errno| {
+        let events = [ALICE.gets(0, 42, EXCL, 5), ALICE.removes(1000, 5), BOB.misses(2000, 5, errno)];
+        only("stale_id_used", &events).confidence
+    };
+    // A message too long gives EINVAL, too.
+    assert_eq!([confidence(Errno::EIDRM), confidence(Errno::EINVAL)], [Confidence::High, Confidence::Medium]);
+}
+
+#[test]
+fn a_wrong_id_is_no_stale_one() {
+    let stale = |events: &[Event]| found(events).iter().any(|(rule, _)| *rule == "stale_id_used");
+    let (made, removed) = (ALICE.gets(0, 42, EXCL, 5), ALICE.removes(1000, 5));
+    let fails = || BOB.misses(3000, 5, Errno::EINVAL);
+    assert!(stale(&[made.clone(), removed.clone(), fails()]));
+    assert!(!stale(&[fails()]), "of a queue nobody knows");
+    assert!(!stale(&[made.clone(), fails()]), "of one that is there");
+    assert!(!stale(&[made.clone(), ALICE.removes(1000, 6), fails()]), "another was removed");
+    assert!(
+        !stale(&[made.clone(), removed.clone(), ALICE.gets(2000, 43, EXCL, 5), fails()]),
+        "the next of that id is there"
+    );
+    let Event::Use(mut elsewhere) = fails() else { panic!() };
+    elsewhere.caller.ipc_ns = Some(7);
+    assert!(!stale(&[made, removed, elsewhere.into()]), "of another namespace");
+}
+
+#[test]
 fn an_id_is_used_again() {
     // Somebody who was there before makes a queue of a lower id: so it is the same namespace.
     let events =
