@@ -24,8 +24,12 @@ pub(super) const MSGGET: &str = "msgget";
 /// The event of what becomes of a queue.
 pub(super) const MSGCTL: &str = "msgctl";
 
-/// The events of system calls; the last two are uses of queues that were not there.
-const CALLS: [&str; 4] = [MSGGET, MSGCTL, Operation::Send.name(), Operation::Receive.name()];
+/// The events of uses of queues that were not there.
+pub(super) const MSGSND: &str = Operation::Send.name();
+pub(super) const MSGRCV: &str = Operation::Receive.name();
+
+/// The events of system calls.
+pub(super) const CALLS: [&str; 4] = [MSGGET, MSGCTL, MSGSND, MSGRCV];
 
 /// Every event that a policy can want, findings last.
 fn ours() -> impl Iterator<Item = &'static str> {

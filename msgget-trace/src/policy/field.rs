@@ -124,11 +124,13 @@ const SCOPES: [(&[&str], Field, Kind); 11] = [
 ];
 
 /// Arguments: of which event, by which name.
-const ARGUMENTS: [(&str, &str, Field, Kind); 4] = [
+const ARGUMENTS: [(&str, &str, Field, Kind); 6] = [
     (events::MSGGET, "key", Field::Key, Kind::Key),
     (events::MSGGET, "msgflg", Field::MsgFlg, Kind::Flags),
     (events::MSGCTL, "msqid", Field::MsqId, Kind::Number(i32::MIN as i128, i32::MAX as i128)),
     (events::MSGCTL, "cmd", Field::Cmd, Kind::Command),
+    (events::MSGSND, "msqid", Field::MsqId, Kind::Number(i32::MIN as i128, i32::MAX as i128)),
+    (events::MSGRCV, "msqid", Field::MsqId, Kind::Number(i32::MIN as i128, i32::MAX as i128)),
 ];
 
 /// What Tracee has and msgget-trace does not know, and why or what there is instead.
@@ -193,7 +195,7 @@ impl Field {
 
     fn argument(name: &str, events: &[&'static str]) -> Result<(Self, Kind), String> {
         let found = |event: &str| events.contains(&event);
-        let finding = events.iter().any(|event| *event != events::MSGGET && *event != events::MSGCTL);
+        let finding = events.iter().any(|event| !events::CALLS.contains(event));
         if name == "returnValue" {
             return Ok((Self::Result, Kind::Result));
         }
@@ -223,7 +225,7 @@ impl Field {
                     .map(Outcome::name)
                     .to_vec()
             }
-            Self::Syscall => vec![events::MSGGET, events::MSGCTL],
+            Self::Syscall => events::CALLS.to_vec(),
             Self::Errno => Errno::names().collect(),
             _ => Vec::new(),
         }
@@ -257,13 +259,13 @@ impl Field {
             Self::ContainerId => word(container.map(|container| &*container.id)),
             Self::Contained => Fact::Number(container.is_some().into()),
             Self::PodUid => word(container.and_then(|container| container.pod_uid.as_deref())),
-            Self::Syscall => word(Some(if subject.call().is_some() { events::MSGGET } else { events::MSGCTL })),
+            Self::Syscall => word(subject.behind().system_call()),
             Self::Result => Fact::Number(subject.behind().result().into()),
             Self::Outcome => word(Some(subject.behind().outcome().name())),
             Self::Errno => word(subject.behind().errno().and_then(Errno::name)),
             Self::Key => number(subject.key()),
             Self::MsgFlg => number(subject.call().map(|call| call.flags.0)),
-            Self::MsqId => number(subject.control().map(|control| control.msqid)),
+            Self::MsqId => number(subject.behind().queue().filter(|_| subject.call().is_none())),
             Self::Cmd => number(subject.control().map(|control| control.cmd)),
             Self::Found(name) => found(subject, name),
         }
