@@ -10,7 +10,8 @@
 //!
 //! The upper half is the `msgget-trace-ebpf` crate. Below it each stage is a module, in the order of the flow: [`kernel`],
 //! [`event`] (with decode), [`decide`], [`detect`], [`enrich`], [`policy`], [`encode`], [`spool`], [`sink`]. [`source`], [`pipeline`] and
-//! [`output`] are a call's way through them, [`daemon`] their life: start, watch, stop. [`command`] holds what the user can ask for.
+//! [`output`] are a call's way through them, [`daemon`] their life: start, watch, stop. [`recorded`] reads lines back. [`command`] holds what
+//! the user can ask for.
 
 pub mod attribution;
 pub mod canary;
@@ -31,6 +32,7 @@ pub mod owners;
 pub mod pipeline;
 pub mod policy;
 mod readiness;
+pub mod recorded;
 pub mod resolver;
 pub mod sink;
 pub mod source;

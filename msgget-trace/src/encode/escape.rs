@@ -77,26 +77,24 @@ fn bytes(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// What [`Escaped`] or [`Visible`] showed as `text`.
-#[cfg(test)]
-pub(super) fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
+/// The bytes that [`Escaped`] or [`Visible`] showed as `text`; `None` where neither can have.
+pub(crate) fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
         bytes.extend_from_slice(before.as_bytes());
-        rest = match after.strip_prefix('\\') {
-            Some(after) => {
-                bytes.push(b'\\');
-                after
-            }
-            None => {
-                bytes.push(u8::from_str_radix(&after[1..3], 16).unwrap());
-                &after[3..]
-            }
+        rest = if let Some(after) = after.strip_prefix('\\') {
+            bytes.push(b'\\');
+            after
+        } else {
+            let (digits, after) = after.strip_prefix('x')?.split_at_checked(2)?;
+            let plain = digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+            bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| plain)?);
+            after
         };
     }
     bytes.extend_from_slice(rest.as_bytes());
-    bytes
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -120,24 +118,31 @@ mod tests {
             shown,
             r"a\x1b[2J\x7f\xc2\x9b31m\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8b\xef\xbb\xbf\xcc\x81\xc2\xad\xe2\x80\xa8ü漢\x0d\x0a"
         );
-        assert_eq!(unescape(&shown), evil.as_bytes());
+        assert_eq!(unescape(&shown).unwrap(), evil.as_bytes());
+    }
+
+    #[test]
+    fn what_nobody_showed_is_not_read() {
+        for text in ["\\", "\\x", "\\x0", "\\xFF", "\\x+1", "\\n", "\\xé0", "a\\\\\\"] {
+            assert_eq!(unescape(text), None, "{text}");
+        }
     }
 
     proptest! {
         #[test]
         fn loses_no_byte(bytes: Vec<u8>) {
-            prop_assert_eq!(unescape(&Visible(&bytes).to_string()), &bytes[..]);
-            prop_assert_eq!(unescape(&Escaped(&bytes).to_string()), &bytes[..]);
+            prop_assert_eq!(unescape(&Visible(&bytes).to_string()).unwrap(), &bytes[..]);
+            prop_assert_eq!(unescape(&Escaped(&bytes).to_string()).unwrap(), &bytes[..]);
             let json = serde_json::to_string(&Escaped(&bytes)).unwrap();
             let text: String = serde_json::from_str(&json).unwrap();
-            prop_assert_eq!(unescape(&text), bytes);
+            prop_assert_eq!(unescape(&text).unwrap(), bytes);
         }
 
         #[test]
         fn shows_only_what_can_be_seen(text: String) {
             let shown = Visible(text.as_bytes()).to_string();
             prop_assert!(!shown.chars().any(hidden), "{shown:?}");
-            prop_assert_eq!(unescape(&shown), text.as_bytes());
+            prop_assert_eq!(unescape(&shown).unwrap(), text.as_bytes());
         }
     }
 }

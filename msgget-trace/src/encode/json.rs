@@ -33,26 +33,32 @@ use crate::{
 };
 
 /// Version of the fields below: the minor grows with every addition, the major with every other change.
-const SCHEMA_VERSION: &str = "1.0";
+pub(crate) const SCHEMA_VERSION: &str = "1.1";
 
 /// Tracee's id of the event `msgget`, which is the number of the system call.
 const MSGGET: u32 = if cfg!(target_arch = "aarch64") { 186 } else { 68 };
 
 /// Appends the line of `item`, the output's `sequence`th, to `out`.
 pub(super) fn line(item: &Item<'_>, sensor: &Sensor, sequence: u64, out: &mut Vec<u8>) {
-    let id = Shown(item.id(sensor));
+    let (id, at) = (Shown(item.id(sensor)), item.at());
     match *item {
         Item::Call { call, who, tags, policies } => {
-            sensor.call(call, who, policies, sensor.common(&call.caller, who, id, tags, sequence), out);
+            sensor.call(call, who, policies, sensor.common(&call.caller, who, id, at, tags, sequence), out);
         }
         Item::Control { control, who, tags, policies } => {
-            sensor.control(control, who, policies, sensor.common(&control.caller, who, id, tags, sequence), out);
+            sensor.control(control, who, policies, sensor.common(&control.caller, who, id, at, tags, sequence), out);
         }
         Item::Use { used, who, tags, policies } => {
-            sensor.used(used, who, policies, sensor.common(&used.caller, who, id, tags, sequence), out);
+            sensor.used(used, who, policies, sensor.common(&used.caller, who, id, at, tags, sequence), out);
         }
         Item::Finding { finding, who, tags, policies } => {
-            sensor.finding(finding, who, policies, sensor.common(finding.event.caller(), who, id, tags, sequence), out);
+            sensor.finding(
+                finding,
+                who,
+                policies,
+                sensor.common(finding.event.caller(), who, id, at, tags, sequence),
+                out,
+            );
         }
         Item::Health { health, .. } => append(&sensor.envelope(item, sequence, sensor.news(health)), out),
         Item::Aggregate { aggregate, place, user, .. } => {

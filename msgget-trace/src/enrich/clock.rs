@@ -28,6 +28,18 @@ impl Clock {
         Self { offset, first_offset: offset, sampled: Instant::now() }
     }
 
+    /// Clocks that were `offset` ns apart when something was written down, and `moved` less when its writer was started.
+    #[must_use]
+    pub fn recorded(offset: i64, moved: i64) -> Self {
+        Self { offset, first_offset: offset.saturating_sub(moved), sampled: Instant::now() }
+    }
+
+    /// By how much the wall clock has been set since the daemon started, ns.
+    #[must_use]
+    pub const fn moved(&self) -> i64 {
+        self.offset.saturating_sub(self.first_offset)
+    }
+
     /// Clocks `offset` ns apart for ever.
     #[cfg(test)]
     pub(crate) fn fixed(offset: i64) -> Self {
@@ -112,5 +124,7 @@ mod tests {
     fn the_distance_from_the_start_does_not_move() {
         let clock = Clock { offset: 5, first_offset: 3, sampled: Instant::now() };
         assert_eq!((clock.wall(BootTime(10)), clock.wall_at_start(BootTime(10))), (15, 13));
+        let recorded = Clock::recorded(5, clock.moved());
+        assert_eq!((recorded.offset, recorded.first_offset), (5, 3));
     }
 }

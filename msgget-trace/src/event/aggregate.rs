@@ -44,6 +44,14 @@ impl Counts {
         Self::NAMES.iter().map(|(nth, name)| (*name, self.0[*nth])).filter(|(_, count)| *count > 0)
     }
 
+    /// The same with `count` calls more of the outcome of this name; `None` if it is none's.
+    #[must_use]
+    pub fn with(mut self, outcome: &str, count: u64) -> Option<Self> {
+        let (nth, _) = Self::NAMES.iter().find(|(_, name)| *name == outcome)?;
+        self.0[*nth] = self.0[*nth].checked_add(count)?;
+        Some(self)
+    }
+
     /// By how much each number is above `other`'s, or 0.
     #[must_use]
     pub fn above(&self, other: &Self) -> Self {

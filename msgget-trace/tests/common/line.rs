@@ -41,7 +41,7 @@ const TRACEE: [&str; 30] = [
 ];
 
 /// What every call line says after that.
-const OURS: [&str; 27] = [
+const OURS: [&str; 30] = [
     "schemaVersion",
     "id",
     "sequence",
@@ -69,11 +69,15 @@ const OURS: [&str; 27] = [
     "parentStartTime",
     "hostId",
     "bootId",
+    "execId",
+    "parentExecId",
+    "bootTimestamp",
 ];
 
 /// What a call line says only where there is something to say.
-const OPTIONAL: [&str; 14] = [
+const OPTIONAL: [&str; 15] = [
     "matchedPolicies",
+    "clockMovedNs",
     "loginUserId",
     "sessionId",
     "ipcCall",

@@ -191,7 +191,7 @@ fn the_reader_is_strict() {
 
 /// What a field must read as: line breaks have a form of their own, and are not bytes any more.
 fn shown(bytes: &[u8], field: Option<&String>) -> bool {
-    field.map(|text| unescape(text)).unwrap_or_default() == bytes
+    field.map(|text| unescape(text).unwrap()).unwrap_or_default() == bytes
 }
 
 proptest! {

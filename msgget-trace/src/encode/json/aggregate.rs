@@ -7,7 +7,7 @@ use super::schema;
 use crate::{
     encode::{Escaped, Sensor, show::ByOutcome},
     enrich::cgroup,
-    event::{Aggregate, Attributed, Payer, before_nul},
+    event::{Aggregate, Attributed, BootTime, Payer, before_nul},
 };
 
 impl Sensor {
@@ -23,13 +23,14 @@ impl Sensor {
             attributed_to: aggregate.payer(),
             count: aggregate.counts.total(),
             by_outcome: ByOutcome(aggregate.counts),
-            caller: attributed.map(|attributed| self.caller(attributed, place, user)),
+            caller: attributed.map(|attributed| self.caller(attributed, aggregate.at, place, user)),
         }
     }
 
     fn caller<'a>(
         &self,
         attributed: &'a Attributed,
+        at: BootTime,
         place: Option<&'a cgroup::Answer>,
         user: Option<&'a [u8]>,
     ) -> Caller<'a> {
@@ -52,6 +53,7 @@ impl Sensor {
             cgroup_path: path.map(|path| Escaped(&path.bytes)),
             cgroup_path_cut: path.is_some_and(|path| !path.whole),
             cgroup_path_absent: place.and_then(|place| place.as_ref().err()).map(|absent| absent.name()),
+            taken_timestamp: self.clock.wall(at),
         }
     }
 }
@@ -103,4 +105,6 @@ pub(super) struct Caller<'a> {
     /// Why there is no path.
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup_path_absent: Option<&'static str>,
+    /// When they were counted together, ns since 1970.
+    taken_timestamp: u64,
 }

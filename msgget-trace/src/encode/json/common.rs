@@ -8,7 +8,7 @@ use crate::{
     detect::Tags,
     encode::{Escaped, Id, Sensor},
     enrich::Who,
-    event::Caller,
+    event::{BootTime, Caller},
 };
 
 /// Ours, on every line.
@@ -91,6 +91,22 @@ pub(super) struct Common<'a> {
     /// random(4).
     #[serde(skip_serializing_if = "Option::is_none")]
     boot_id: Option<&'a str>,
+    /// Which program of the process: another number after every execve(2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exec_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_exec_id: Option<u64>,
+    /// The moment of `timestamp` on the boot clock, which nobody sets: ns, CLOCK_BOOTTIME of clock_gettime(2).
+    boot_timestamp: u64,
+    /// By how much the wall clock has been set since the sensor was started, ns; absent where it has not.
+    #[serde(skip_serializing_if = "unmoved")]
+    clock_moved_ns: i64,
+}
+
+/// As serde asks it.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+pub(super) fn unmoved(distance: &i64) -> bool {
+    *distance == 0
 }
 
 impl Sensor {
@@ -99,6 +115,7 @@ impl Sensor {
         caller: &Caller,
         who: &'a Who<'_>,
         id: Shown<Id>,
+        at: BootTime,
         tags: Tags,
         sequence: u64,
     ) -> Common<'a> {
@@ -136,6 +153,10 @@ impl Sensor {
             parent_start_time: caller.parent_started.map(|start| self.clock.wall(start)),
             host_id: self.host.id.as_deref(),
             boot_id: self.host.boot_id.as_deref(),
+            exec_id: caller.exec_id,
+            parent_exec_id: caller.parent_exec_id,
+            boot_timestamp: at.0,
+            clock_moved_ns: self.clock.moved(),
         }
     }
 }

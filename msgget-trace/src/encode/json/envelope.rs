@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{SCHEMA_VERSION, Shown, schema};
+use super::{SCHEMA_VERSION, Shown, common::unmoved, schema};
 use crate::encode::{Id, Item, Sensor};
 
 /// A record around `facts`.
@@ -32,6 +32,11 @@ pub(super) struct Envelope<'a, F> {
     /// random(4).
     #[serde(skip_serializing_if = "Option::is_none")]
     boot_id: Option<&'a str>,
+    /// The moment of `timestamp` on the boot clock, which nobody sets: ns, CLOCK_BOOTTIME of clock_gettime(2).
+    boot_timestamp: u64,
+    /// By how much the wall clock has been set since the sensor was started, ns; absent where it has not.
+    #[serde(skip_serializing_if = "unmoved")]
+    clock_moved_ns: i64,
 }
 
 impl Sensor {
@@ -46,6 +51,8 @@ impl Sensor {
             facts,
             host_id: self.host.id.as_deref(),
             boot_id: self.host.boot_id.as_deref(),
+            boot_timestamp: item.at().0,
+            clock_moved_ns: self.clock.moved(),
         }
     }
 }

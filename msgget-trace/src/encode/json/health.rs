@@ -16,11 +16,11 @@ use crate::{
 
 impl Sensor {
     /// What only news says.
-    pub(super) fn news<'a>(&self, health: &'a Health) -> Facts<'a> {
+    pub(super) fn news<'a>(&'a self, health: &'a Health) -> Facts<'a> {
         Facts { coverage_gap: self.rung.gap(), news: self.kind(&health.news) }
     }
 
-    fn kind<'a>(&self, news: &'a News) -> NewsFacts<'a> {
+    fn kind<'a>(&'a self, news: &'a News) -> NewsFacts<'a> {
         match news {
             News::Start { passed, int80_proved, absent, config, policy, pinned, inherited } => {
                 let passed =
@@ -34,6 +34,8 @@ impl Sensor {
                     policy_digest: policy.map(Shown),
                     pinned: *pinned,
                     inherited_since: inherited.map(|moment| self.clock.wall(moment)),
+                    machine_name: self.host.name.as_deref(),
+                    kernel_release: self.host.kernel.as_deref(),
                 }
             }
             News::ConfigChange { from, to } => {
@@ -97,6 +99,12 @@ enum NewsFacts<'a> {
         /// When the daemon before had last brought anything to its end, ns since 1970.
         #[serde(skip_serializing_if = "Option::is_none")]
         inherited_since: Option<u64>,
+        /// Name of the machine on which the sensor runs, gethostname(2).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        machine_name: Option<&'a str>,
+        /// Release of its kernel, uname(2).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kernel_release: Option<&'a str>,
     },
     /// The options are not those of the daemon before.
     #[schemars(transform = schema::named("config_change"))]

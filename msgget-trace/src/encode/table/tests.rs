@@ -159,7 +159,7 @@ proptest! {
                     // What was cut is a beginning.
                     Some(start) => prop_assert!(crate::encode::escape::Visible(bytes).to_string().starts_with(start)),
                     // Blanks at the end are those of the column, too.
-                    None => prop_assert_eq!(unescape(&shown), without_last_blanks(bytes)),
+                    None => prop_assert_eq!(unescape(&shown).unwrap(), without_last_blanks(bytes)),
                 }
             }
             prop_assert_eq!(cell(&line, Column::Pid), "41237");
@@ -173,6 +173,6 @@ proptest! {
         let line = lines(PLAIN, &Item::Call { call: &call, who: &who, tags: Tags::default(), policies: Matched::NONE }, 2);
         let (_, exe) = line.trim_end_matches('\n').split_once("exe=").unwrap();
         let (exe, _) = exe.rsplit_once(" container=").unwrap();
-        prop_assert_eq!(unescape(exe), [&path, words.as_bytes()].concat());
+        prop_assert_eq!(unescape(exe).unwrap(), [&path, words.as_bytes()].concat());
     }
 }
