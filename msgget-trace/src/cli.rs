@@ -13,6 +13,7 @@ Examples:
   msgget-trace run --output /var/log/msgget.ndjson
   msgget-trace status                            of the daemon that runs: hooks, balance
   msgget-trace exec -- ipcmk -Q                  one command and all its descendants
+  msgget-trace replay -o table=- calls.ndjson    look for findings in what was recorded
   msgget-trace schema > msgget-trace-json-1.schema.json
   msgget-trace check policies/                   are these policies right?
   msgget-trace exec --output calls.ndjson -- fakeroot make
@@ -21,6 +22,7 @@ Exit status of run: 0 stopped by a signal or a closed pipe, 1 internal error, 2 
 4 no tracefs, 5 no BTF, 6 kernel too old or unwilling, 7 the canary did not come back, 8 output failed.
 Exit status of check: 0 all is right, 2 something is not.
 Exit status of status: 0 it answered, 1 it did not.
+Exit status of replay: 0 all was read, 2 not all of it could be, 8 output failed.
 Exit status of exec: the command's, 128+n if signal n killed it; 127 not found, 126 cannot be run, 125 our own failure.";
 
 /// Sees every msgget(2) on this host and prints what the kernel did with it, one JSON object a line.
@@ -75,6 +77,22 @@ pub enum Command {
         /// Files, or folders with files.
         #[arg(required = true, value_name = "FILE|DIR")]
         files: Vec<PathBuf>,
+    },
+    /// Look again for findings in what `run` or `exec` wrote in the json format.
+    ///
+    /// Prints findings only, with the ids that they had or would have had; `only=` of an output says otherwise. Findings that
+    /// are in FILE are not read. Lines that cannot be read are reported, the others go on, and the exit status is 2.
+    Replay {
+        /// Where lines go, as with `run`, but that findings alone are the default; may be given several times:
+        /// [FORMAT=]WHERE[,OPTION=VALUE...].
+        #[arg(short, long, value_name = "OUTPUT")]
+        output: Vec<String>,
+        /// Where what has not arrived is kept.
+        #[command(flatten)]
+        spool: SpoolOptions,
+        /// What was written; `-`: standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
     /// Print the JSON Schema (draft 2020-12) that every line of the json format keeps to.
     Schema,

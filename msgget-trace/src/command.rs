@@ -2,6 +2,7 @@
 
 mod check;
 mod exec;
+mod replay;
 mod rules;
 mod run;
 mod schema;
@@ -44,6 +45,11 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Rules => done(rules::run()),
         Command::Check { files } => check::run(&files),
+        Command::Replay { output, spool, file } => {
+            let (outputs, spool) = Config::replay(&output, &spool).unwrap_or_else(|error| error.exit());
+            messages(KernelLog::Off);
+            done(replay::run(&file, &outputs, &spool))
+        }
         Command::Schema => done(schema::run()),
         Command::Unpin { pin } => {
             messages(KernelLog::Off);
@@ -101,6 +107,12 @@ fn messages(kernel_log: KernelLog) {
             writeln!(line, "msgget-trace: {level}: {}: {}", record.target(), record.args())
         })
         .init();
+}
+
+/// Past a limit on file sizes write(2) is to fail, which is said, and not to kill (setrlimit(2)).
+fn past_limits_writing_fails() {
+    // SAFETY: no handler is installed, and nothing else looks at this signal.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// Runs `task`, and what it spawns, on this thread.

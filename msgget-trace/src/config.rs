@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, error::ErrorKind};
 
 use crate::{
     cli::{self, BudgetOptions, Cli, Hook, KernelLog, Options},
-    encode::Format,
+    encode::{Format, Kind},
     enrich::redact::Redactor,
     event::Rung,
     kernel::Choice,
@@ -178,6 +178,23 @@ impl Config {
             stale_ids,
             kernel_log,
         })
+    }
+
+    /// Checks the options of `replay`: outputs that tell of findings unless they say otherwise, and their spools.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn replay(outputs: &[String], spool: &cli::SpoolOptions) -> Result<(Vec<Output>, SpoolOptions), clap::Error> {
+        let mut outputs = Self::outputs(outputs)?;
+        for output in &mut outputs {
+            if output.only == Kinds::ALL {
+                output.only = Kinds::FINDINGS;
+            } else if output.only.has(Kind::Health) {
+                let message = "replay has no news of itself: leave health out of only=, the recording keeps its own";
+                return Err(Cli::command().error(ErrorKind::ValueValidation, message));
+            }
+        }
+        Ok((outputs, Self::spool(spool)?))
     }
 
     fn outputs(texts: &[String]) -> Result<Vec<Output>, clap::Error> {

@@ -107,6 +107,58 @@ pub enum Failure {
     /// `status`: no answer.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// `replay`: no recording.
+    #[error(
+        "cannot read {input}: {error}; replay reads a file that `--output FILE` of run or exec wrote, or `-`, standard input"
+    )]
+    Input {
+        /// What was to be read.
+        input: String,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// `replay`: an empty recording.
+    #[error("{input} has no lines, so nothing was looked for; was it written by `--output` of run or exec?")]
+    NoLines {
+        /// What was read.
+        input: String,
+    },
+    /// `replay`: a recording that is not all ours.
+    #[error(
+        "{bad} of the {lines} lines of {input} could not be read; all others were replayed, but what rests on these was not \
+         found"
+    )]
+    BadLines {
+        /// What was read.
+        input: String,
+        /// How many could not be.
+        bad: u64,
+        /// Of how many.
+        lines: u64,
+    },
+    /// `replay`: nobody takes the lines.
+    #[error("cannot write to {output}: {error}; replay again when it can be written to")]
+    Replayed {
+        /// Where the lines were to go.
+        output: String,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// `replay`: somebody did not take all lines in time.
+    #[error(
+        "to {output} {waiting} lines have not got yet, which are in its spool and go with the next replay or run that has this \
+         output and --spool, and {gone} will not ({trouble})"
+    )]
+    NotArrived {
+        /// Where the lines were to go.
+        output: String,
+        /// How many may still arrive.
+        waiting: u64,
+        /// How many will not.
+        gone: u64,
+        /// What is wrong there.
+        trouble: String,
+    },
     /// `exec`: no such command.
     #[error("cannot run {command}: {error}")]
     Command {
@@ -123,13 +175,16 @@ impl Failure {
     pub const fn status(&self) -> u8 {
         match self {
             Self::Internal { .. } | Self::Command { .. } | Self::Status(_) => 1,
-            // 2 is clap's: a command line that cannot be understood.
+            // 2 is also clap's: a command line that cannot be understood.
+            Self::Input { .. } | Self::NoLines { .. } | Self::BadLines { .. } => 2,
             Self::Privileges { .. } => 3,
             Self::Tracefs(_) => 4,
             Self::NoBtf { .. } | Self::Btf(_) | Self::Layout { .. } => 5,
             Self::Kernel(_) | Self::Refused { .. } => 6,
             Self::Canary(_) => 7,
-            Self::Output { .. } | Self::Spool(_) | Self::Print(_) => 8,
+            Self::Output { .. } | Self::Spool(_) | Self::Print(_) | Self::Replayed { .. } | Self::NotArrived { .. } => {
+                8
+            }
             Self::Pins { .. } | Self::Pinned { .. } => 9,
         }
     }

@@ -16,7 +16,11 @@ use std::{
 use thiserror::Error;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::{config::To, failure::Failure, readiness::watch};
+use crate::{
+    config::To,
+    failure::Failure,
+    readiness::{poll, watch},
+};
 use file::{FileError, FileOptions, LogFile};
 
 /// Why lines cannot be written.
@@ -235,16 +239,6 @@ fn retry(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => return other,
         }
-    }
-}
-
-/// poll(2) without waiting: what of `events`, or of the errors it always reports, holds now.
-fn poll(file: &File, events: i16) -> io::Result<i16> {
-    let mut entry = libc::pollfd { fd: file.as_raw_fd(), events, revents: 0 };
-    // SAFETY: one valid entry.
-    match unsafe { libc::poll(&raw mut entry, 1, 0) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(entry.revents),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{block_on, conclude, ready};
+use super::{block_on, conclude, past_limits_writing_fails, ready};
 use crate::{
     config::{Config, To, policy},
     daemon::{Daemon, End},
@@ -12,9 +12,7 @@ use crate::{
 };
 
 pub(super) fn run(config: &Config, socket: Option<&Path>) -> Result<(), Failure> {
-    // Past a limit on file sizes write(2) is to fail, which is said, and not to kill (setrlimit(2)).
-    // SAFETY: no handler is installed, and nothing else looks at this signal.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    past_limits_writing_fails();
     block_on(async {
         // Before anything is attached: a signal that comes early still leads to an orderly stop.
         let listen = |kind| signal(kind).map_err(Failure::internal("listening for signals"));

@@ -16,7 +16,7 @@ use crate::{
 pub struct Output {
     /// How they look.
     pub format: Format,
-    /// Which of them.
+    /// Which of them; [`Kinds::ALL`] only where the user did not choose.
     pub only: Kinds,
     /// Whereto.
     pub to: To,
@@ -63,6 +63,9 @@ pub struct Kinds(u8);
 impl Kinds {
     /// All of them.
     pub const ALL: Self = Self(u8::MAX);
+
+    /// Findings alone.
+    pub const FINDINGS: Self = Self(Self::bit(Kind::Finding));
 
     /// The words of `only=`.
     const NAMES: [(&str, Kind); 6] = [
