@@ -3,7 +3,7 @@
 //!
 //! What comes back equals what went in, but for what no later stage asks about:
 //! - of a call `positions`, `rivals` and `witness`, which have served their purpose when it was decided;
-//! - of the parent's image all but its path; of an image of which nothing is known that it was announced;
+//! - of the parent's image all but path and inode; of an image of which nothing is known that it was announced;
 //! - the 16th byte of the node name, which Tracee's field has no room for, and what stands behind the NUL of a name;
 //! - the errno for which a cgroup could not be read, and what in its path told of the container where that is no part of it;
 //! - of news of the sensor itself all but losses, and but when it began and on which machine.
@@ -71,6 +71,8 @@ pub enum Recorded {
     Start {
         /// When.
         at: BootTime,
+        /// The run that began.
+        run: Uuid,
         /// Name of its machine.
         machine: Option<String>,
         /// Release of the machine's kernel.

@@ -49,7 +49,7 @@ fn found_again(recording: &Path) -> usize {
     assert_eq!(findings, bodies(live_findings, SEQUENCE));
     report.numbered();
 
-    let report = finish(&mut replay(["-o", "-,only=calls+controls+findings"]).arg(recording));
+    let report = finish(&mut replay(["-o", "json=-,only=calls+controls+findings"]).arg(recording));
     assert_eq!(bodies(report.stdout.iter().map(String::as_str), SEQUENCE), bodies(live, SEQUENCE));
     assert!(report.stderr[0].contains(&format!("found findings={}", findings.len())), "{:#?}", report.stderr);
     findings.len()
@@ -89,7 +89,7 @@ fn what_a_host_does_is_found_again() {
             || (1..50).flat_map(|key| [sys::msgget(key, 0), sys::msgget(key, libc::IPC_CREAT | 0o600)]).collect();
         let children = [0, 1000, 65_534].map(|user| {
             sys::fork(|| {
-                sys::become_user(user);
+                sys::become_user([user, user], [user, user]);
                 pairs()
             })
         });
@@ -144,7 +144,7 @@ fn creation(changes: &Value) -> String {
 }
 
 fn start(boot: &str) -> String {
-    let line = json!({"timestamp": 9, "eventName": "start", "schemaVersion": "1.1", "id": "x-0", "sequence": 1,
+    let line = json!({"timestamp": 9, "eventName": "start", "schemaVersion": "1.1", "id": format!("{BOOT}-0"), "sequence": 1,
                       "hook": "tp_btf", "bootId": boot, "bootTimestamp": 9});
     format!("{line}\n")
 }
@@ -257,7 +257,7 @@ fn outputs_that_take_nothing_are_said() {
 
 #[test]
 fn choices_that_make_no_sense_are_bad_usage() {
-    for (output, reason) in [("-,only=calls+health", "no news of itself"), ("xml=-,x", "OPTION=VALUE")] {
+    for (output, reason) in [("json=-,only=calls+health", "no news of itself"), ("json=-,x", "OPTION=VALUE")] {
         let report = finish(&mut replay(["-o", output, "-"]));
         assert_eq!(report.status.code(), Some(2), "{:#?}", report.stderr);
         assert!(report.stderr[0].contains(reason), "{:#?}", report.stderr);
@@ -293,7 +293,7 @@ fn what_is_missing_is_said() {
     let report = replayed([start(BOOT), call(8, 0, &json!({})), creation(&json!({"sequence": 11}))].concat());
     assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
     assert!(report.stderr[0].contains("missing_lines=8 lost_calls=0"), "{:#?}", report.stderr);
-    let loss = json!({"timestamp": 9, "eventName": "loss", "schemaVersion": "1.1", "id": "x-1", "sequence": 2,
+    let loss = json!({"timestamp": 9, "eventName": "loss", "schemaVersion": "1.1", "id": format!("{BOOT}-1"), "sequence": 2,
                       "hook": "tp_btf", "reason": "ring_full", "count": 7, "since": 9, "bootTimestamp": 9});
     let report = replayed(format!("{}{loss}\n", start(BOOT)));
     assert!(report.stderr[0].contains("missing_lines=0 lost_calls=7"), "{:#?}", report.stderr);

@@ -80,6 +80,7 @@ pub(super) struct Made {
     #[serde(default)]
     pub(super) command_line_cut: bool,
     pub(super) parent_executable: Option<String>,
+    pub(super) parent_executable_inode: Option<u64>,
     pub(super) outcome: String,
     pub(super) outcome_source: Option<String>,
     pub(super) cmd_name: Option<String>,

@@ -277,14 +277,18 @@ fn image(line: &mut Made, started: Option<BootTime>) -> Result<Option<Image>, Un
 
 /// What its parent runs.
 fn parent_image(line: &mut Made, started: Option<BootTime>) -> Result<Option<Image>, Unreadable> {
-    let Some(path) = line.parent_executable.take() else { return Ok(None) };
+    let path = perhaps("parentExecutable", line.parent_executable.take(), field::bytes)?;
+    let inode = line.parent_executable_inode;
+    if path.is_none() && inode.is_none() {
+        return Ok(None);
+    }
     let started = need("parentStartTime", started)?;
     let exec_id = need("parentExecId", line.parent_exec_id)?;
     Ok(Some(Image {
         id: ImageId { pid: line.host_parent_process_id, started, exec_id },
-        path: Some(field::bytes("parentExecutable", path)?),
+        path,
         path_cut: false,
-        inode: None,
+        inode,
         device: None,
         arguments: None,
         arguments_cut: false,

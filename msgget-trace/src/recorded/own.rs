@@ -19,7 +19,8 @@ pub(super) fn own(name: &str, line: Own) -> Result<Recorded, Unreadable> {
         "loss" => Ok(Recorded::Loss(Health { at, news: loss(line, clock)? })),
         "start" => {
             let origin = origin(&line, clock)?;
-            Ok(Recorded::Start { at, machine: line.machine_name, kernel: line.kernel_release, origin })
+            let run = field::call_id("id", &need("id", line.id)?)?.ring;
+            Ok(Recorded::Start { at, run, machine: line.machine_name, kernel: line.kernel_release, origin })
         }
         "heartbeat" | "config_change" | "degraded" | "recovered" | "stop" => Ok(Recorded::News { at }),
         _ => Err(wrong("eventName", name, "a kind of line that this version knows")),

@@ -96,7 +96,8 @@ fn of_news_comes_back_what_detection_asks_about() {
         let recorded = parse(told(item, sensor).as_bytes()).unwrap().recorded;
         match (&health.news, recorded) {
             (News::Loss { .. }, Recorded::Loss(loss)) => assert_eq!(loss, **health),
-            (News::Start { .. }, Recorded::Start { at, machine, kernel, origin }) => {
+            (News::Start { .. }, Recorded::Start { at, run, machine, kernel, origin }) => {
+                assert_eq!(run, sensor.run);
                 assert_eq!((at, machine, kernel), (health.at, sensor.host.name.clone(), sensor.host.kernel.clone()));
                 assert_eq!(origin.boot_id, sensor.host.boot_id);
             }
@@ -130,12 +131,9 @@ fn kept(caller: &Caller) -> Caller {
         (known || image.path_cut || image.arguments_cut).then(|| Arc::new(image))
     };
     let parent = |image: &Image| {
-        let Image { id, path, .. } = image.clone();
-        path.is_some().then(|| {
-            let bare =
-                Image { id, path, path_cut: false, inode: None, device: None, arguments: None, arguments_cut: false };
-            Arc::new(bare)
-        })
+        let Image { id, path, inode, .. } = image.clone();
+        let image = Image { id, path, inode, path_cut: false, device: None, arguments: None, arguments_cut: false };
+        (image.path.is_some() || inode.is_some()).then(|| Arc::new(image))
     };
     Caller {
         image: caller.image.as_deref().and_then(image),

@@ -226,7 +226,9 @@ impl Line {
         if found.contains("executableInode") {
             keys.extend(["executableInode", "executableDevice"]);
         }
-        for optional in ["commandLine", "commandLineCut", "executablePathCut", "parentExecutable"] {
+        for optional in
+            ["commandLine", "commandLineCut", "executablePathCut", "parentExecutable", "parentExecutableInode"]
+        {
             found.remove(optional);
         }
         if outcome == "opened" {

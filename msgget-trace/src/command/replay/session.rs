@@ -113,9 +113,10 @@ impl Session {
                     self.counts.lost = self.counts.lost.saturating_add(count);
                 }
             }
-            Recorded::Start { machine, kernel, origin, .. } => {
+            Recorded::Start { run, machine, kernel, origin, .. } => {
                 self.counts.news += 1;
                 self.recorded_by(origin);
+                self.sensor.run = run;
                 (self.sensor.host.name, self.sensor.host.kernel) = (machine, kernel);
                 // As the daemon that began here had.
                 self.engine = Engine::new();

@@ -34,6 +34,8 @@ pub(super) struct Program<'a> {
     /// Path of what the parent runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_executable: Option<Escaped<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_executable_inode: Option<u64>,
 }
 
 impl<'a> Program<'a> {
@@ -47,6 +49,7 @@ impl<'a> Program<'a> {
             command_line: image.and_then(Arguments::of),
             command_line_cut: image.is_some_and(|image| image.arguments_cut),
             parent_executable: parent.and_then(|image| image.path.as_deref()).map(Escaped),
+            parent_executable_inode: parent.and_then(|image| image.inode),
         }
     }
 }

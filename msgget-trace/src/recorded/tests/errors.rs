@@ -116,6 +116,7 @@ fn fields_that_say_what_is_never_said_are_named() {
         ("aggregate_owner", "attributedTo", json!("x")),
         ("aggregate_owner", "byOutcome", json!({ "x": 1 })),
         ("heartbeat", "eventName", json!("unheard-of")),
+        ("start", "id", json!("x-0")),
         ("aggregate_owner", "id", json!("x")),
     ] {
         match with(name, field, value.clone()) {
@@ -155,6 +156,7 @@ fn fields_that_are_not_there_are_named() {
         ("ring_full", "reason"),
         ("ring_full", "count"),
         ("ring_full", "since"),
+        ("start", "id"),
         ("aggregate_owner", "id"),
         ("aggregate_owner", "attributedTo"),
         ("aggregate_owner", "byOutcome"),
