@@ -66,7 +66,7 @@ const ONCE: [&str; 4] = ["images", "ladder", "place", "who"];
 /// The same of what no option of a kernel changes, either: for plain machines.
 const PLAIN: [&str; 2] = ["budget", "continuity"];
 /// The same of what no kernel changes: for one machine.
-const ANYWHERE: [&str; 6] = ["blind", "btf", "exec", "findings", "hostile", "lifecycle"];
+const ANYWHERE: [&str; 7] = ["blind", "btf", "exec", "findings", "hostile", "lifecycle", "replay"];
 
 /// Runs the tests and turns the machine off; comes back only if this is no such machine.
 pub(crate) fn main(plan: &Plan) -> Result<Infallible> {
