@@ -36,11 +36,14 @@ fn is_finding(line: &str) -> bool {
     line.contains("\"metadata\":{")
 }
 
-/// Asserts that replaying `recording` tells all calls, controls and findings that are in it, and just these; returns how many
-/// findings.
+/// What stands in the line of every aggregate, and in no other.
+const AGGREGATE: &str = "\"eventName\":\"aggregate\"";
+
+/// Asserts that replaying `recording` tells all calls, controls, findings and aggregates that are in it, and just these;
+/// returns how many findings.
 fn found_again(recording: &Path) -> usize {
     let text = fs::read_to_string(recording).unwrap();
-    let made = |line: &&str| !common::is_health(line);
+    let made = |line: &&str| !common::is_health(line) || line.contains(AGGREGATE);
     let (live, live_findings) = (text.lines().filter(made), text.lines().filter(|line| is_finding(line)));
 
     let report = finish(&mut replay([recording]));
@@ -49,7 +52,7 @@ fn found_again(recording: &Path) -> usize {
     assert_eq!(findings, bodies(live_findings, SEQUENCE));
     report.numbered();
 
-    let report = finish(&mut replay(["-o", "json=-,only=calls+controls+findings"]).arg(recording));
+    let report = finish(&mut replay(["-o", "json=-,only=calls+controls+findings+aggregates"]).arg(recording));
     assert_eq!(bodies(report.stdout.iter().map(String::as_str), SEQUENCE), bodies(live, SEQUENCE));
     assert!(report.stderr[0].contains(&format!("found findings={}", findings.len())), "{:#?}", report.stderr);
     findings.len()
@@ -75,6 +78,20 @@ fn what_programs_do_is_found_again() {
         assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
         assert_eq!(found_again(&recording), 5);
     }
+}
+
+#[test]
+fn what_was_only_counted_is_told_again() {
+    live!(120);
+    let dir = tempfile::tempdir().unwrap();
+    let recording = dir.path().join("recording");
+    let mut exec = msgget_trace(["exec", "--budget-process", "10", "--budget-burst", "1"]);
+    let calls = "for (1..3000) { msgget($_ % 5 + 1, 0) } for (1..3000) { msgget($_ % 5 + 1, 01600) }";
+    exec.arg("-o").arg(&recording).args(["--", "unshare", "--ipc", "perl", "-e", calls]);
+    let report = finish(&mut exec);
+    assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
+    assert!(fs::read_to_string(&recording).unwrap().contains(AGGREGATE), "nothing was counted");
+    found_again(&recording);
 }
 
 /// All of the host: other users, containers, threads, whoever else calls meanwhile.
