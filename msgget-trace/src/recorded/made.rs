@@ -155,7 +155,7 @@ pub(super) fn cgroup(path: Option<String>, cut: bool, absent: Option<&str>) -> R
     }
     let reasons = [NotMounted, OnlyV1, Unreadable(libc::EIO), Gone, Outside, TooDeep, TooMany, Postponed];
     let absent = perhaps("cgroupPathAbsent", absent, |field, text| {
-        word(field, text, &reasons, |absent| absent.name(), "a reason why there is no path")
+        word(field, text, &reasons, Absent::name, "a reason why there is no path")
     })?;
     Ok(absent.map(Err))
 }
