@@ -52,7 +52,7 @@ fn found_again(recording: &Path) -> usize {
     assert_eq!(findings, bodies(live_findings, SEQUENCE));
     report.numbered();
 
-    let report = finish(&mut replay(["-o", "json=-,only=calls+controls+findings+aggregates"]).arg(recording));
+    let report = finish(replay(["-o", "json=-,only=calls+controls+findings+aggregates"]).arg(recording));
     assert_eq!(bodies(report.stdout.iter().map(String::as_str), SEQUENCE), bodies(live, SEQUENCE));
     assert!(report.stderr[0].contains(&format!("found findings={}", findings.len())), "{:#?}", report.stderr);
     findings.len()
