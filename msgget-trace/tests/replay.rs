@@ -314,6 +314,16 @@ fn what_is_missing_is_said() {
     assert!(report.stderr[0].contains("missing_lines=0 lost_calls=7"), "{:#?}", report.stderr);
 }
 
+/// Numbers that nobody reaches add up to no panic.
+#[test]
+fn numbers_may_be_as_large_as_they_like() {
+    let numbered =
+        |sequence: u64| call(1, 0, &json!({"sequence": sequence, "returnValue": -1, "durationNs": u64::MAX}));
+    let text: String = [u64::MAX, 5, u64::MAX, 5, u64::MAX - 1].map(numbered).concat();
+    let report = replayed([&*text, &start(BOOT), &check(), &creation(&json!({"sequence": u64::MAX}))].concat());
+    assert_eq!((report.status.code(), report.stdout.len()), (Some(0), 1), "{:#?}", report.stderr);
+}
+
 /// What comes by a pipe is told as it comes.
 #[test]
 fn a_recording_may_still_grow() {

@@ -89,9 +89,10 @@ fn attributed(line: Own, payer: Payer, clock: Clock) -> Result<Attributed, Unrea
 }
 
 fn counts(by_outcome: BTreeMap<String, u64>) -> Result<Counts, Unreadable> {
-    by_outcome.iter().try_fold(Counts::default(), |counts, (outcome, count)| {
-        counts
-            .with(outcome, *count)
-            .ok_or_else(|| wrong("byOutcome", outcome, "the outcomes of calls and their numbers"))
-    })
+    const WANTED: &str = "the outcomes of calls and their numbers";
+    let counts = by_outcome.iter().try_fold(Counts::default(), |counts, (outcome, count)| {
+        counts.with(outcome, *count).ok_or_else(|| wrong("byOutcome", outcome, WANTED))
+    })?;
+    let total = counts.0.iter().try_fold(0_u64, |total, count| total.checked_add(*count));
+    total.map(|_| counts).ok_or_else(|| wrong("byOutcome", "more calls than there are numbers", WANTED))
 }

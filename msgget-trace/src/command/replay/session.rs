@@ -89,7 +89,8 @@ impl Session {
         if let Some((before, bad)) = self.place
             && sequence > 1
         {
-            self.counts.missing += sequence.saturating_sub(before + 1).saturating_sub(bad);
+            let missing = sequence.saturating_sub(before).saturating_sub(1).saturating_sub(bad);
+            self.counts.missing = self.counts.missing.saturating_add(missing);
         }
         self.place = Some((sequence, 0));
     }
@@ -176,7 +177,7 @@ impl fmt::Display for Session {
             "replayed lines={lines} calls={calls} controls={controls} aggregates={aggregates} health={news} \
              former_findings={former} bad={bad}; found findings={found}"
         )?;
-        if missing + lost > 0 {
+        if missing > 0 || lost > 0 {
             write!(
                 f,
                 "; what rests on calls that are not there is not found: missing_lines={missing} lost_calls={lost}"

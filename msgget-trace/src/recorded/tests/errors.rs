@@ -115,6 +115,7 @@ fn fields_that_say_what_is_never_said_are_named() {
         ("ring_full", "since", json!(5)),
         ("aggregate_owner", "attributedTo", json!("x")),
         ("aggregate_owner", "byOutcome", json!({ "x": 1 })),
+        ("aggregate_owner", "byOutcome", json!({ "created": u64::MAX, "failed": 1 })),
         ("heartbeat", "eventName", json!("unheard-of")),
         ("start", "id", json!("x-0")),
         ("aggregate_owner", "id", json!("x")),
