@@ -183,20 +183,21 @@ impl Engine {
         at: BootTime,
         look: impl FnOnce(&mut Scene<'_>, &mut Findings<'_>) -> T,
     ) -> (T, Verdict) {
-        let Memory { processes, keys, queues, spaces, programs, namespaces, .. } = &mut self.memory;
+        let Memory { processes, keys, acts, queues, spaces, programs, namespaces } = &mut self.memory;
         let process = memory::process(processes, event.caller());
-        let (space, former) = memory::space(spaces, namespaces, process, event.caller().ipc_ns, at, created);
+        let (space, former) =
+            memory::space(spaces, namespaces, process, event.caller().ipc_ns, (event.entered(), at), created);
         let actor = Arc::clone(&process.actor);
-        if let Some(call) = event.call().filter(|_| space.id != former) {
-            // What the process did to the key it did there, too.
-            let acts = keys.get_mut(&(former, call.key)).map(|history| history.take(actor.process()));
-            let history = keys.entry((space.id, call.key), History::default);
-            acts.into_iter().flatten().for_each(|act| _ = history.push(act));
+        if let (Some(former), Some(call)) = (former, event.call()) {
+            memory::take_along(keys, acts, actor.process(), [former, space.id], call.key);
         }
         let place = Place { space: space.id, program: actor.program, euid: actor.euid };
         let history = event.call().and_then(|call| keys.peek(&(space.id, call.key))).unwrap_or(History::EMPTY);
         let queue = event.queue().and_then(|id| queues.peek(&(space.id, i32::try_from(id).ok()?)));
         let doubts = &self.doubts;
+        if queue.is_some_and(|queue| queue.is_proof(event)) {
+            process.proved = Some(space.id);
+        }
         let mut scene = Scene { event, at, actor, place, process, space, history, queue, queues, programs, doubts };
         let verdict = Verdict { tags: Self::tags(event), findings: Vec::new() };
         let mut found = Findings { verdict, stories: &mut self.stories };

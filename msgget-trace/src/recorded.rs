@@ -6,6 +6,7 @@
 //! - of the parent's image all but path and inode; of an image of which nothing is known that it was announced;
 //! - the 16th byte of the node name, which Tracee's field has no room for, and what stands behind the NUL of a name;
 //! - the errno for which a cgroup could not be read, and what in its path told of the container where that is no part of it;
+//! - the policies that wanted it;
 //! - of news of the sensor itself all but losses, and but when it began and on which machine.
 
 mod error;
@@ -149,6 +150,7 @@ pub fn parse(line: &[u8]) -> Result<Line, Unreadable> {
         _ if head.metadata.is_some() => Recorded::Finding,
         "msgget" => made::call(json::<Made>(line)?)?,
         "msgctl" => made::control(json::<Made>(line)?)?,
+        "msgsnd" | "msgrcv" => made::used(&name, json::<Made>(line)?)?,
         _ => own::own(&name, json::<Own>(line)?)?,
     };
     Ok(Line { sequence: head.sequence, recorded })

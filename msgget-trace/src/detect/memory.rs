@@ -12,7 +12,7 @@ use super::{
     actor::{ProcessId, Program},
     table::Table,
 };
-use crate::event::{BootTime, Call, CallId, Caller, Event};
+use crate::event::{BootTime, Call, CallId, Caller, Event, Outcome};
 
 const PROCESSES: usize = 32_768;
 const KEYS: usize = 131_072;
@@ -39,8 +39,8 @@ pub(super) struct Space {
     pub(super) since: BootTime,
     /// Queues known to be alive.
     pub(super) live: u64,
-    /// The id made last.
-    newest: Option<i32>,
+    /// The id made last, and when that call returned.
+    newest: Option<(i32, BootTime)>,
 }
 
 impl Space {
@@ -54,7 +54,7 @@ impl Space {
 pub(super) struct Process {
     pub(super) actor: Arc<Actor>,
     /// Where it last had to do with a queue that was seen to be made: that it is there is certain.
-    proved: Option<SpaceId>,
+    pub(super) proved: Option<SpaceId>,
     pub(super) scan: Scan,
     pub(super) spray: Spray,
     pub(super) calls: u64,
@@ -120,6 +120,17 @@ impl Queue {
         Self { key, cuid: None, mode: None, creator: None, users: Vec::new(), removed: None }
     }
 
+    /// Whether `event`, which names its id, shows that its caller is where it was made: ids alone are the same everywhere.
+    pub(super) fn is_proof(&self, event: &Event) -> bool {
+        let named = match event {
+            Event::Call(call) => call.key == self.key,
+            Event::Control(control) => control.outcome == Outcome::Removed,
+            // It failed, so it shows nothing.
+            Event::Use(_) => false,
+        };
+        named && self.creator.is_some() && self.removed.is_none()
+    }
+
     /// All who had it, with what they were to it.
     pub(super) fn holders(&self) -> impl Iterator<Item = (&'static str, &Holder)> {
         self.creator.iter().map(|creator| ("creator", creator)).chain(self.users.iter().map(|user| ("user", user)))
@@ -174,32 +185,54 @@ pub(super) fn process<'a>(processes: &'a mut Table<ProcessId, Process>, caller: 
     process
 }
 
-/// The namespace `inode`, where `process` now makes the queue `created`, if it does; and the one it was taken for so far.
+/// The namespace `inode`, where `process` now makes the queue `created`, if it does; and that which had its number until then.
 ///
-/// Ids only grow (`ipc_idr_alloc`, ipc/util.c), so one that does not, by a process that had to do with none of its queues, was
-/// made in a namespace that has got the number of one that has ended.
+/// Ids only grow (`ipc_idr_alloc`, ipc/util.c), so one that does not, by a process that had to do with none of its queues, was made
+/// in a namespace that has got the number of one that has ended; unless the two calls, `entered` being when this one began, were
+/// under way at once, whose records come in any order.
 pub(super) fn space<'a>(
     spaces: &'a mut Table<Option<u32>, Space>,
     namespaces: &mut u32,
     process: &mut Process,
     inode: Option<u32>,
-    at: BootTime,
+    (entered, at): (Option<BootTime>, BootTime),
     created: Option<i32>,
-) -> (&'a mut Space, SpaceId) {
+) -> (&'a mut Space, Option<SpaceId>) {
     let mut next = || {
         *namespaces = namespaces.wrapping_add(1);
         Space::new(SpaceId { inode, generation: *namespaces }, at)
     };
     let space = spaces.entry(inode, &mut next);
-    let former = space.id;
+    let mut former = None;
     if let Some(id) = created {
-        if space.newest.is_some_and(|newest| id <= newest) && process.proved != Some(former) {
+        let later = |left| entered.is_some_and(|entered| entered > left);
+        let lower = space.newest.filter(|(newest, _)| id <= *newest);
+        if lower.is_some_and(|(_, left)| later(left)) && process.proved != Some(space.id) {
+            former = Some(space.id);
             *space = next();
         }
-        space.newest = created;
+        if lower.is_none_or(|(_, left)| later(left)) {
+            space.newest = Some((id, at));
+        }
         process.proved = Some(space.id);
     }
     (space, former)
+}
+
+/// Takes along what `process` did to a key when its namespace was still taken for another one, which only had its number.
+pub(super) fn take_along(
+    keys: &mut Table<(SpaceId, i32), History>,
+    acts: &mut usize,
+    process: ProcessId,
+    [from, to]: [SpaceId; 2],
+    key: i32,
+) {
+    let young = keys.is_young(&(from, key));
+    let Some(history) = keys.get_mut(&(from, key)) else { return };
+    let taken = history.take(process);
+    *acts = if young { acts.saturating_sub(taken.len()) } else { *acts + history.len() };
+    let history = keys.entry((to, key), History::default);
+    taken.into_iter().for_each(|act| *acts += history.push(act));
 }
 
 /// Everything.
@@ -208,7 +241,7 @@ pub(super) struct Memory {
     pub(super) processes: Table<ProcessId, Process>,
     pub(super) keys: Table<(SpaceId, i32), History>,
     /// Acts on the keys that are young.
-    acts: usize,
+    pub(super) acts: usize,
     pub(super) queues: Table<(SpaceId, i32), Queue>,
     pub(super) spaces: Table<Option<u32>, Space>,
     pub(super) programs: Table<Place, Habits>,
@@ -259,13 +292,9 @@ impl Memory {
         }
         let process = user.actor.process();
         let known = queue.holders().any(|(_, holder)| holder.actor.process() == process);
-        let seen = queue.creator.is_some() && queue.removed.is_none() && queue.key == call.key;
         if !known && queue.users.len() < USERS {
             queue.users.reserve_exact(1);
             queue.users.push(user);
-        }
-        if seen {
-            self.prove(process, space);
         }
     }
 
@@ -275,25 +304,13 @@ impl Memory {
             space.live = space.live.saturating_sub(1);
         }
         let queue = self.queues.get_mut(&(space, id))?;
-        let process = remover.actor.process();
-        let seen = queue.removed.replace(remover).is_none() && queue.creator.is_some();
+        queue.removed = Some(remover);
         if let Some(creator) = &queue.creator {
             let place = Place { space, program: creator.actor.program, euid: creator.actor.euid };
             if let Some(habits) = self.programs.get_mut(&place) {
                 habits.live = habits.live.saturating_sub(1);
             }
         }
-        let key = queue.key;
-        if seen {
-            self.prove(process, space);
-        }
-        Some(key)
-    }
-
-    /// Remembers that `process` is in `space`.
-    fn prove(&mut self, process: ProcessId, space: SpaceId) {
-        if let Some(process) = self.processes.get_mut(&process) {
-            process.proved = Some(space);
-        }
+        Some(queue.key)
     }
 }

@@ -211,7 +211,9 @@ impl Field {
         if finding {
             return Ok((Self::Found(name.into()), Kind::Any));
         }
-        let known: Vec<_> = ARGUMENTS.iter().filter(|(event, ..)| found(event)).map(|(_, name, ..)| *name).collect();
+        let mut known: Vec<_> =
+            ARGUMENTS.iter().filter(|(event, ..)| found(event)).map(|(_, name, ..)| *name).collect();
+        known.dedup();
         Err(format!("{} has no `data.{}`; it has data.{}", events.join(" and "), short(name), known.join(" and data.")))
     }
 

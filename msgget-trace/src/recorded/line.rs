@@ -113,7 +113,7 @@ pub(super) struct Kubernetes {
 #[derive(Debug, Deserialize)]
 pub(super) struct Argument {
     pub(super) name: String,
-    pub(super) value: i32,
+    pub(super) value: i128,
 }
 
 #[derive(Debug, Deserialize)]

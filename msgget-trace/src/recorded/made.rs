@@ -14,7 +14,7 @@ use crate::{
     },
     event::{
         Abi, BootTime, Call, Caller, Command, Control, Door, Entry, Errno, Event, Ids, Image, ImageId, MsgFlags,
-        Outcome, Queue, Rung, Source,
+        Operation, Outcome, Queue, Rung, Source, Use,
     },
 };
 
@@ -72,7 +72,29 @@ pub(super) fn control(mut line: Made) -> Result<Recorded, Unreadable> {
     told(line, Event::Control(control))
 }
 
-/// What both have and mean alike.
+/// The line of a `msgsnd` or `msgrcv`.
+pub(super) fn used(name: &str, mut line: Made) -> Result<Recorded, Unreadable> {
+    let shape = Shape::of(&line, &[FAILED])?;
+    let caller = caller(&mut line, shape.clock)?;
+    let operations = [Operation::Send, Operation::Receive];
+    let used = Use {
+        id: field::call_id("id", &line.id)?,
+        caller,
+        operation: word("eventName", name, &operations, Operation::name, "msgsnd or msgrcv")?,
+        msqid: argument(&line.args, "msqid")?,
+        msgsz: argument(&line.args, "msgsz")?,
+        msgtyp: argument(&line.args, "msgtyp").ok(),
+        msgflg: argument(&line.args, "msgflg")?,
+        errno: Errno::from_result(line.return_value)
+            .ok_or_else(|| wrong("returnValue", &line.return_value.to_string(), "the negative errno of what failed"))?,
+        source: shape.source,
+        door: door(&line)?,
+        left: shape.left,
+    };
+    told(line, Event::Use(used))
+}
+
+/// What all have and mean alike.
 struct Shape {
     clock: Clock,
     outcome: Outcome,
@@ -176,8 +198,9 @@ fn container(
     Ok(Container { id, runtime, pod_uid, outermost_id, source })
 }
 
-fn argument(args: &[Argument], name: &'static str) -> Result<i32, Unreadable> {
-    need(name, args.iter().find(|argument| argument.name == name).map(|argument| argument.value))
+fn argument<T: TryFrom<i128>>(args: &[Argument], name: &'static str) -> Result<T, Unreadable> {
+    let value = need(name, args.iter().find(|argument| argument.name == name).map(|argument| argument.value))?;
+    T::try_from(value).map_err(|_| wrong(name, &value.to_string(), "a number of the type that stands beside it"))
 }
 
 fn queue(line: &super::line::Queue) -> Result<Queue, Unreadable> {

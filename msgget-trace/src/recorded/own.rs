@@ -22,7 +22,9 @@ pub(super) fn own(name: &str, line: Own) -> Result<Recorded, Unreadable> {
             let run = field::call_id("id", &need("id", line.id)?)?.ring;
             Ok(Recorded::Start { at, run, machine: line.machine_name, kernel: line.kernel_release, origin })
         }
-        "heartbeat" | "config_change" | "degraded" | "recovered" | "stop" => Ok(Recorded::News { at }),
+        "heartbeat" | "config_change" | "policy_change" | "policy_refused" | "degraded" | "recovered" | "stop" => {
+            Ok(Recorded::News { at })
+        }
         _ => Err(wrong("eventName", name, "a kind of line that this version knows")),
     }
 }

@@ -9,10 +9,11 @@ use crate::{
     command::say,
     detect::{Engine, Verdict},
     encode::{Item, Sensor},
-    enrich::{Clock, Host},
+    enrich::{Clock, Host, Place, Who, cgroup::Absent},
     event::{Event, News, Rung},
     failure::Failure,
     output::Outputs,
+    policy::Matched,
     recorded::{self, Line, Names, Origin, Recorded},
 };
 
@@ -37,6 +38,7 @@ struct Counts {
     lines: u64,
     calls: u64,
     controls: u64,
+    uses: u64,
     aggregates: u64,
     news: u64,
     /// Findings in the recording.
@@ -105,11 +107,22 @@ impl Session {
                 self.recorded_by(origin);
                 self.counts.aggregates += 1;
                 self.sensor.run = run;
-                let (place, user) = (place.as_ref(), user.as_deref());
-                outputs.tell(&Item::Aggregate { aggregate: &aggregate, place, user, nth }, &self.sensor);
+                let item = Item::Aggregate { aggregate: &aggregate, place: place.as_ref(), user: user.as_deref(), nth };
+                outputs.tell(&item, &self.sensor);
+                let Verdict { tags, findings } = self.engine.observe_aggregate(&aggregate);
+                // Other names of the call that stands for the counted ones are on its own line only.
+                let cgroup = place.unwrap_or(Err(Absent::Gone));
+                let place = Place { cgroup, container: None };
+                let who =
+                    &Who { place, user: None, effective_user: user.as_deref(), group: None, effective_group: None };
+                for finding in &findings {
+                    self.counts.found += 1;
+                    outputs.tell(&Item::Finding { finding, who, tags, policies: Matched::NONE }, &self.sensor);
+                }
             }
             Recorded::Loss(health) => {
                 self.counts.news += 1;
+                self.engine.observe_health(&health);
                 if let News::Loss { count, output: None, .. } = health.news {
                     self.counts.lost = self.counts.lost.saturating_add(count);
                 }
@@ -128,21 +141,25 @@ impl Session {
     }
 
     fn event(&mut self, event: &Event, names: &Names, outputs: &mut Outputs) {
-        let Verdict { tags, findings } = judge(&mut self.engine, event);
+        let Verdict { tags, findings } = self.engine.observe(event);
         let who = &names.who();
         match event {
             Event::Call(call) => {
                 self.counts.calls += 1;
-                outputs.tell(&Item::Call { call, who, tags }, &self.sensor);
+                outputs.tell(&Item::Call { call, who, tags, policies: Matched::NONE }, &self.sensor);
+            }
+            Event::Use(used) => {
+                self.counts.uses += 1;
+                outputs.tell(&Item::Use { used, who, tags, policies: Matched::NONE }, &self.sensor);
             }
             Event::Control(control) => {
                 self.counts.controls += 1;
-                outputs.tell(&Item::Control { control, who, tags }, &self.sensor);
+                outputs.tell(&Item::Control { control, who, tags, policies: Matched::NONE }, &self.sensor);
             }
         }
         for finding in &findings {
             self.counts.found += 1;
-            outputs.tell(&Item::Finding { finding, who, tags }, &self.sensor);
+            outputs.tell(&Item::Finding { finding, who, tags, policies: Matched::NONE }, &self.sensor);
         }
     }
 
@@ -171,10 +188,10 @@ impl Session {
 /// What was read, as a line for people.
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { lines, calls, controls, aggregates, news, former, found, bad, missing, lost } = self.counts;
+        let Counts { lines, calls, controls, uses, aggregates, news, former, found, bad, missing, lost } = self.counts;
         write!(
             f,
-            "replayed lines={lines} calls={calls} controls={controls} aggregates={aggregates} health={news} \
+            "replayed lines={lines} calls={calls} controls={controls} uses={uses} aggregates={aggregates} health={news} \
              former_findings={former} bad={bad}; found findings={found}"
         )?;
         if missing > 0 || lost > 0 {
@@ -184,13 +201,5 @@ impl fmt::Display for Session {
             )?;
         }
         Ok(())
-    }
-}
-
-/// The engine's verdict on `event`.
-fn judge(engine: &mut Engine, event: &Event) -> Verdict {
-    match event {
-        Event::Call(call) => engine.observe(call),
-        Event::Control(control) => Verdict { tags: engine.observe_control(control), findings: Vec::new() },
     }
 }

@@ -63,6 +63,13 @@ fn a_check_in_a_new_namespace_of_an_old_number_is_one_in_the_new_namespace() {
     assert_eq!(found(&[&[old][..], &new[..]].concat()), [("check_then_create", Severity::Medium)]);
 }
 
+#[test]
+fn creations_at_once_whose_records_come_in_another_order_are_in_one_namespace() {
+    let crowd = [BOB.gets(1000, 1, EXCL, 9), Caller { pid: 999, ..BOB }.gets(1200, 2, EXCL, 8)];
+    let events = [&[ALICE.gets(0, 42, 0, -2)][..], &crowd, &[ALICE.gets(3000, 42, CREAT, 10)]].concat();
+    assert_eq!(found(&events), [("check_then_create", Severity::Medium)]);
+}
+
 proptest! {
     /// The same events give the same verdicts, whatever they are, and none makes the engine fail.
     #[test]

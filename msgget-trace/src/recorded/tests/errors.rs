@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::policy::Matched;
 
 /// A line of the event `name`, taken apart.
 fn line(name: &str) -> Value {
@@ -59,11 +60,12 @@ fn lines_of_others_are_said_to_be_theirs() {
         assert_eq!(refused(text), Unreadable::Foreign, "{text}");
     }
     for format in [Format::Ecs, Format::Ocsf] {
-        let item = Item::Call { call: &sample::named(), who: &sample::who(), tags: Tags::default() };
+        let item =
+            Item::Call { call: &sample::named(), who: &sample::who(), tags: Tags::default(), policies: Matched::NONE };
         assert_eq!(refused(sample::line(format, &item, &sample::sensor(), 1)), Unreadable::Foreign);
     }
     let finding = &sample::check_then_create().findings[0];
-    let item = Item::Finding { finding, who: &sample::who(), tags: Tags::default() };
+    let item = Item::Finding { finding, who: &sample::who(), tags: Tags::default(), policies: Matched::NONE };
     let cef = sample::line(Format::Cef, &item, &sample::sensor(), 1);
     assert!(matches!(refused(cef), Unreadable::Json { .. }));
 }
