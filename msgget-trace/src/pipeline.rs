@@ -34,7 +34,7 @@ pub struct Tally {
     pub controls: u64,
     /// Lines made of uses of queues that were not there.
     pub uses: u64,
-    /// Of those, calls and controls that no policy wants.
+    /// Of those, calls, controls and uses that no policy wants.
     pub unwanted: u64,
     /// Findings.
     pub found: u64,
@@ -273,23 +273,19 @@ impl Pipeline {
         let detect::Verdict { tags, findings } = self.engine.observe(event);
         let who = &self.enricher.who(event.caller());
         match self.policy.judge(&Subject { what: What::Event(event), who, tags }) {
-            Verdict::Wanted(policies) => match event {
-                Event::Call(call) => {
-                    outputs.tell(&Item::Call { call, who, tags, policies }, &self.sensor);
-                    tally.calls += 1;
-                    tally.unpaired += u64::from(call.outcome == Outcome::Unpaired);
-                    tally.not_executed += u64::from(call.outcome == Outcome::NotExecuted);
-                    tally.ambiguous += u64::from(call.outcome == Outcome::Ambiguous);
+            Verdict::Wanted(policies) => {
+                outputs.tell(&Item::of(event, who, tags, policies), &self.sensor);
+                match event {
+                    Event::Call(call) => {
+                        tally.calls += 1;
+                        tally.unpaired += u64::from(call.outcome == Outcome::Unpaired);
+                        tally.not_executed += u64::from(call.outcome == Outcome::NotExecuted);
+                        tally.ambiguous += u64::from(call.outcome == Outcome::Ambiguous);
+                    }
+                    Event::Control(_) => tally.controls += 1,
+                    Event::Use(_) => tally.uses += 1,
                 }
-                Event::Control(control) => {
-                    outputs.tell(&Item::Control { control, who, tags, policies }, &self.sensor);
-                    tally.controls += 1;
-                }
-                Event::Use(used) => {
-                    outputs.tell(&Item::Use { used, who, tags, policies }, &self.sensor);
-                    tally.uses += 1;
-                }
-            },
+            }
             Verdict::Unwanted | Verdict::Suppressed => tally.unwanted += 1,
         }
         for finding in &findings {

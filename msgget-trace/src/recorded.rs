@@ -6,7 +6,7 @@
 //! - of the parent's image all but path and inode; of an image of which nothing is known that it was announced;
 //! - the 16th byte of the node name, which Tracee's field has no room for, and what stands behind the NUL of a name;
 //! - the errno for which a cgroup could not be read, and what in its path told of the container where that is no part of it;
-//! - the policies that wanted it;
+//! - the names of the policies that wanted it;
 //! - of news of the sensor itself all but losses, and but when it began and on which machine.
 
 mod error;
@@ -25,8 +25,8 @@ use uuid::Uuid;
 
 use crate::{
     encode::JSON_VERSION,
-    enrich::{Place, Who, cgroup},
-    event::{Aggregate, BootTime, Event, Health, Rung},
+    enrich::{Place, Who, cgroup, container::Container},
+    event::{Aggregate, BootTime, Event, Health, Operation, Rung},
 };
 
 /// A line, read back.
@@ -42,7 +42,7 @@ pub struct Line {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once; a box would cost every call an allocation")]
 pub enum Recorded {
-    /// A call, or what became of a queue.
+    /// A call, what became of a queue, or its use after that.
     Event {
         /// Which.
         event: Event,
@@ -116,6 +116,15 @@ pub struct Names {
 }
 
 impl Names {
+    /// As far as the line of an aggregate says it of whom its calls are.
+    #[must_use]
+    pub fn of_aggregate(cgroup: Option<cgroup::Answer>, effective_user: Option<Vec<u8>>) -> Self {
+        let cgroup = cgroup.unwrap_or(Err(cgroup::Absent::Gone));
+        let container = cgroup.as_ref().ok().and_then(|path| Container::from_path(&path.bytes)).map(Into::into);
+        let place = Place { cgroup, container };
+        Self { place, user: None, effective_user, group: None, effective_group: None }
+    }
+
     /// The same, to be told again.
     #[must_use]
     pub fn who(&self) -> Who<'_> {
@@ -150,7 +159,8 @@ pub fn parse(line: &[u8]) -> Result<Line, Unreadable> {
         _ if head.metadata.is_some() => Recorded::Finding,
         "msgget" => made::call(json::<Made>(line)?)?,
         "msgctl" => made::control(json::<Made>(line)?)?,
-        "msgsnd" | "msgrcv" => made::used(&name, json::<Made>(line)?)?,
+        "msgsnd" => made::used(Operation::Send, json::<Made>(line)?)?,
+        "msgrcv" => made::used(Operation::Receive, json::<Made>(line)?)?,
         _ => own::own(&name, json::<Own>(line)?)?,
     };
     Ok(Line { sequence: head.sequence, recorded })

@@ -76,7 +76,8 @@ fn what_programs_do_is_found_again() {
         exec.args(["--", "unshare", "--ipc", "perl", "-e", PERL, "sec\u{202e}ret\\", "", "\u{1}"]);
         let report = finish(&mut exec);
         assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
-        assert_eq!(found_again(&recording), 5);
+        // One story, which is told when it begins and when it gets worse.
+        assert_eq!(found_again(&recording), 2);
     }
 }
 
@@ -113,7 +114,8 @@ fn what_a_host_does_is_found_again() {
         children.into_iter().for_each(|child| assert_eq!(child.calls().len(), 98));
     });
     assert_eq!(daemon.stop().status.code(), Some(0));
-    assert!(found_again(&recording) >= 49);
+    // A story is told for the first time and for the tenth.
+    assert!(found_again(&recording) >= 2);
 }
 
 /// What only the start record says of the machine is on the lines of other formats, too.
@@ -132,7 +134,7 @@ fn other_formats_say_the_same_as_they_did_live() {
     assert_eq!(finish(&mut exec).status.code(), Some(0));
     let report = finish(replay(["--spool", &spool]).args(outputs("again")).arg(&recording));
     assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
-    for (format, findings) in [("ecs", 5), ("ocsf", 5), ("cef", 5)] {
+    for (format, findings) in [("ecs", 2), ("ocsf", 2), ("cef", 2)] {
         let read = |of: &str| fs::read_to_string(at(&format!("{of}.{format}"))).unwrap();
         assert_eq!(read("again"), read("live"), "{format}");
         assert_eq!(read("live").lines().count(), findings, "{format}");
@@ -284,7 +286,7 @@ fn a_run_and_a_boot_begin_with_nothing() {
     let found = |lines: &[String]| {
         let report = replayed(lines.concat());
         assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
-        report.stdout.len()
+        report.stdout.iter().filter(|line| line.contains("\"eventName\":\"check_then_create\"")).count()
     };
     let again = creation(&json!({}));
     assert_eq!(found(&[start(BOOT), check(), again.clone()]), 1);

@@ -9,7 +9,7 @@ use super::Sensor;
 use crate::{
     detect::{Finding, Tags},
     enrich::{Who, cgroup},
-    event::{Aggregate, BootTime, Call, CallId, Caller, Control, Errno, Health, Outcome, Use},
+    event::{Aggregate, BootTime, Call, CallId, Caller, Control, Errno, Event, Health, Outcome, Use},
     policy::Matched,
 };
 
@@ -114,6 +114,18 @@ impl fmt::Display for Id {
             Self::Call(id) => id.fmt(f),
             Self::Finding(id) => id.fmt(f),
             Self::Own(run, nth) => write!(f, "{run}-{nth}"),
+        }
+    }
+}
+
+impl<'a> Item<'a> {
+    /// What is told of `event`, which these `policies` want.
+    #[must_use]
+    pub const fn of(event: &'a Event, who: &'a Who<'a>, tags: Tags, policies: Matched<'a>) -> Self {
+        match event {
+            Event::Call(call) => Self::Call { call, who, tags, policies },
+            Event::Control(control) => Self::Control { control, who, tags, policies },
+            Event::Use(used) => Self::Use { used, who, tags, policies },
         }
     }
 }

@@ -172,7 +172,7 @@ impl VariableResolver for Facts<'_> {
             "key" => int(i64::from(subject.key()?)),
             "msgflg" => int(i64::from(subject.call()?.flags.0)),
             "flags" => texts(subject.call()?.flags.names()),
-            "msqid" => int(i64::from(subject.control()?.msqid)),
+            "msqid" => int(i64::from(subject.msqid()?)),
             "retval" => int(subject.behind().result()),
             "errno" => text(subject.behind().errno().and_then(Errno::name).unwrap_or_default()),
             "outcome" => text(subject.behind().outcome().name()),

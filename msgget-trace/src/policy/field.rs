@@ -75,6 +75,7 @@ pub(super) enum Kind {
 }
 
 const ID: Kind = Kind::Number(0, u32::MAX as i128);
+const QUEUE: Kind = Kind::Number(i32::MIN as i128, i32::MAX as i128);
 const WIDE: Kind = Kind::Number(0, u64::MAX as i128);
 
 /// By their names in a filter.
@@ -127,10 +128,10 @@ const SCOPES: [(&[&str], Field, Kind); 11] = [
 const ARGUMENTS: [(&str, &str, Field, Kind); 6] = [
     (events::MSGGET, "key", Field::Key, Kind::Key),
     (events::MSGGET, "msgflg", Field::MsgFlg, Kind::Flags),
-    (events::MSGCTL, "msqid", Field::MsqId, Kind::Number(i32::MIN as i128, i32::MAX as i128)),
+    (events::MSGCTL, "msqid", Field::MsqId, QUEUE),
+    (events::MSGSND, "msqid", Field::MsqId, QUEUE),
+    (events::MSGRCV, "msqid", Field::MsqId, QUEUE),
     (events::MSGCTL, "cmd", Field::Cmd, Kind::Command),
-    (events::MSGSND, "msqid", Field::MsqId, Kind::Number(i32::MIN as i128, i32::MAX as i128)),
-    (events::MSGRCV, "msqid", Field::MsqId, Kind::Number(i32::MIN as i128, i32::MAX as i128)),
 ];
 
 /// What Tracee has and msgget-trace does not know, and why or what there is instead.
@@ -261,13 +262,13 @@ impl Field {
             Self::ContainerId => word(container.map(|container| &*container.id)),
             Self::Contained => Fact::Number(container.is_some().into()),
             Self::PodUid => word(container.and_then(|container| container.pod_uid.as_deref())),
-            Self::Syscall => word(subject.behind().system_call()),
+            Self::Syscall => word(Some(subject.behind().system_call().unwrap_or(events::MSGCTL))),
             Self::Result => Fact::Number(subject.behind().result().into()),
             Self::Outcome => word(Some(subject.behind().outcome().name())),
             Self::Errno => word(subject.behind().errno().and_then(Errno::name)),
             Self::Key => number(subject.key()),
             Self::MsgFlg => number(subject.call().map(|call| call.flags.0)),
-            Self::MsqId => number(subject.behind().queue().filter(|_| subject.call().is_none())),
+            Self::MsqId => number(subject.msqid()),
             Self::Cmd => number(subject.control().map(|control| control.cmd)),
             Self::Found(name) => found(subject, name),
         }

@@ -21,7 +21,7 @@ pub struct Subject<'a> {
 /// What an event or a verdict is.
 #[derive(Clone, Copy, Debug)]
 pub enum What<'a> {
-    /// A call, or what became of a queue.
+    /// A call, what became of a queue, or its use after that.
     Event(&'a Event),
     /// A rule's verdict.
     Finding(&'a Finding),
@@ -50,6 +50,15 @@ impl<'a> Subject<'a> {
         match self.behind() {
             Event::Control(control) => Some(control),
             Event::Call(_) | Event::Use(_) => None,
+        }
+    }
+
+    /// Id of the queue that a `msgctl`, `msgsnd` or `msgrcv` named.
+    pub(super) const fn msqid(&self) -> Option<i32> {
+        match self.behind() {
+            Event::Call(_) => None,
+            Event::Control(control) => Some(control.msqid),
+            Event::Use(used) => Some(used.msqid),
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Head {
     pub(super) metadata: Option<IgnoredAny>,
 }
 
-/// The line of a call, or of what became of a queue.
+/// The line of a call, of what became of a queue, or of its use after that.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Made {
@@ -109,7 +109,7 @@ pub(super) struct Kubernetes {
     pub(super) pod_uid: Option<String>,
 }
 
-/// Both events have two numbers of 32 bits.
+/// Numbers of 32 or 64 bits, with a sign or without.
 #[derive(Debug, Deserialize)]
 pub(super) struct Argument {
     pub(super) name: String,

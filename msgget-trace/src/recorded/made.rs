@@ -1,4 +1,4 @@
-//! What somebody made: the fields of its line go in, a call or a control comes out, with what was known of whoever made it.
+//! What somebody made: the fields of its line go in, a call, a control or a use comes out, with what was known of whoever made it.
 
 use super::{
     Names, Origin, Recorded, Unreadable,
@@ -73,20 +73,19 @@ pub(super) fn control(mut line: Made) -> Result<Recorded, Unreadable> {
 }
 
 /// The line of a `msgsnd` or `msgrcv`.
-pub(super) fn used(name: &str, mut line: Made) -> Result<Recorded, Unreadable> {
+pub(super) fn used(operation: Operation, mut line: Made) -> Result<Recorded, Unreadable> {
     let shape = Shape::of(&line, &[FAILED])?;
     let caller = caller(&mut line, shape.clock)?;
-    let operations = [Operation::Send, Operation::Receive];
+    let errno = Errno::from_result(line.return_value);
     let used = Use {
         id: field::call_id("id", &line.id)?,
         caller,
-        operation: word("eventName", name, &operations, Operation::name, "msgsnd or msgrcv")?,
+        operation,
         msqid: argument(&line.args, "msqid")?,
         msgsz: argument(&line.args, "msgsz")?,
-        msgtyp: argument(&line.args, "msgtyp").ok(),
+        msgtyp: perhaps("msgtyp", value(&line.args, "msgtyp"), number)?,
         msgflg: argument(&line.args, "msgflg")?,
-        errno: Errno::from_result(line.return_value)
-            .ok_or_else(|| wrong("returnValue", &line.return_value.to_string(), "the negative errno of what failed"))?,
+        errno: need("returnValue", errno)?,
         source: shape.source,
         door: door(&line)?,
         left: shape.left,
@@ -199,7 +198,14 @@ fn container(
 }
 
 fn argument<T: TryFrom<i128>>(args: &[Argument], name: &'static str) -> Result<T, Unreadable> {
-    let value = need(name, args.iter().find(|argument| argument.name == name).map(|argument| argument.value))?;
+    number(name, need(name, value(args, name))?)
+}
+
+fn value(args: &[Argument], name: &str) -> Option<i128> {
+    args.iter().find(|argument| argument.name == name).map(|argument| argument.value)
+}
+
+fn number<T: TryFrom<i128>>(name: &'static str, value: i128) -> Result<T, Unreadable> {
     T::try_from(value).map_err(|_| wrong(name, &value.to_string(), "a number of the type that stands beside it"))
 }
 

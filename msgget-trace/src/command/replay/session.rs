@@ -9,7 +9,7 @@ use crate::{
     command::say,
     detect::{Engine, Verdict},
     encode::{Item, Sensor},
-    enrich::{Clock, Host, Place, Who, cgroup::Absent},
+    enrich::{Clock, Host, Who},
     event::{Event, News, Rung},
     failure::Failure,
     output::Outputs,
@@ -107,18 +107,12 @@ impl Session {
                 self.recorded_by(origin);
                 self.counts.aggregates += 1;
                 self.sensor.run = run;
-                let item = Item::Aggregate { aggregate: &aggregate, place: place.as_ref(), user: user.as_deref(), nth };
-                outputs.tell(&item, &self.sensor);
-                let Verdict { tags, findings } = self.engine.observe_aggregate(&aggregate);
-                // Other names of the call that stands for the counted ones are on its own line only.
-                let cgroup = place.unwrap_or(Err(Absent::Gone));
-                let place = Place { cgroup, container: None };
-                let who =
-                    &Who { place, user: None, effective_user: user.as_deref(), group: None, effective_group: None };
-                for finding in &findings {
-                    self.counts.found += 1;
-                    outputs.tell(&Item::Finding { finding, who, tags, policies: Matched::NONE }, &self.sensor);
-                }
+                let told = Item::Aggregate { aggregate: &aggregate, place: place.as_ref(), user: user.as_deref(), nth };
+                outputs.tell(&told, &self.sensor);
+                let verdict = self.engine.observe_aggregate(&aggregate);
+                // The aggregate tells less of its process than a call of it would.
+                let names = Names::of_aggregate(place, user);
+                self.found(&verdict, &names.who(), outputs);
             }
             Recorded::Loss(health) => {
                 self.counts.news += 1;
@@ -141,25 +135,21 @@ impl Session {
     }
 
     fn event(&mut self, event: &Event, names: &Names, outputs: &mut Outputs) {
-        let Verdict { tags, findings } = self.engine.observe(event);
-        let who = &names.who();
         match event {
-            Event::Call(call) => {
-                self.counts.calls += 1;
-                outputs.tell(&Item::Call { call, who, tags, policies: Matched::NONE }, &self.sensor);
-            }
-            Event::Use(used) => {
-                self.counts.uses += 1;
-                outputs.tell(&Item::Use { used, who, tags, policies: Matched::NONE }, &self.sensor);
-            }
-            Event::Control(control) => {
-                self.counts.controls += 1;
-                outputs.tell(&Item::Control { control, who, tags, policies: Matched::NONE }, &self.sensor);
-            }
+            Event::Call(_) => self.counts.calls += 1,
+            Event::Control(_) => self.counts.controls += 1,
+            Event::Use(_) => self.counts.uses += 1,
         }
-        for finding in &findings {
+        let verdict = self.engine.observe(event);
+        let (who, tags) = (&names.who(), verdict.tags);
+        outputs.tell(&Item::of(event, who, tags, Matched::NONE), &self.sensor);
+        self.found(&verdict, who, outputs);
+    }
+
+    fn found(&mut self, Verdict { tags, findings }: &Verdict, who: &Who<'_>, outputs: &mut Outputs) {
+        for finding in findings {
             self.counts.found += 1;
-            outputs.tell(&Item::Finding { finding, who, tags, policies: Matched::NONE }, &self.sensor);
+            outputs.tell(&Item::Finding { finding, who, tags: *tags, policies: Matched::NONE }, &self.sensor);
         }
     }
 

@@ -77,7 +77,7 @@ fn of_filters() {
     }
     wrong("msgctl", "data.key=1", 0, "msgctl has no `data.key`; it has data.msqid and data.cmd");
     wrong("msgctl", "data.buf=1", 0, "is not read");
-    wrong("ipc_msgq", "data.mode=1", 0, "msgrcv and msgsnd has no");
+    wrong("ipc_msgq", "data.mode=1", 0, "msgctl and msgget and msgrcv and msgsnd has no");
 }
 
 #[test]

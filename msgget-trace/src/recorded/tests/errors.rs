@@ -4,7 +4,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::Matched;
 
 /// A line of the event `name`, taken apart.
 fn line(name: &str) -> Value {

@@ -1,4 +1,4 @@
-//! Any call, control, aggregate and clock that there can be.
+//! Any call, control, use, aggregate and clock that there can be.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     enrich::Clock,
     event::{
         Abi, Aggregate, Attributed, BootTime, Call, CallId, Caller, Command, Control, Counts, Device, Door, Entry,
-        Errno, Ids, Image, ImageId, MsgFlags, Outcome, Payer, Queue, Source,
+        Errno, Ids, Image, ImageId, MsgFlags, Operation, Outcome, Payer, Queue, Source, Use,
     },
 };
 
@@ -193,6 +193,28 @@ pub(super) fn controls() -> impl Strategy<Value = Control> {
         door,
         entered: call.entered,
         left: call.left,
+    })
+}
+
+pub(super) fn uses() -> impl Strategy<Value = Use> {
+    let operation = select(&[Operation::Send, Operation::Receive][..]);
+    let errno = select(&[Errno::EIDRM, Errno::EINVAL][..]);
+    let asked = (any::<i32>(), any::<u64>(), any::<Option<i64>>(), any::<i32>());
+    (calls(), operation, errno, sources(), asked).prop_map(|(call, operation, errno, source, asked)| {
+        let (msqid, msgsz, msgtyp, msgflg) = asked;
+        Use {
+            id: call.id,
+            caller: call.caller,
+            operation,
+            msqid,
+            msgsz,
+            msgtyp,
+            msgflg,
+            errno,
+            source,
+            door: call.door,
+            left: call.left,
+        }
     })
 }
 
