@@ -19,8 +19,11 @@ use super::cpio::Archive;
 use crate::{guest, test};
 
 /// Tests of the daemon that stay on this machine.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("blind", "asks little of the kernel, and takes long"),
+    ("lifecycle", "asks little of the kernel, and takes long"),
     ("pace", "needs the speed of a real machine"),
+    ("policy", "asks nothing of the kernel"),
     ("programs", "wants interpreters by the dozen, and strace; no kernel matters to it"),
     ("receivers", "wants rsyslog and logrotate; no kernel matters to it"),
     ("resolver", "keeps deadlines of 100 ms, which an emulated machine cannot"),
