@@ -3,6 +3,7 @@
 #   get=KEY,FLAGS   msgget(2), the flags in octal; later steps are about the queue it returned
 #   rm[=ID]         IPC_RMID
 #   set=UID,MODE    IPC_SET, the mode in octal
+#   send            msgsnd(2) of a small message
 #   scan=KEY,N,FLAGS  msgget of N keys, one after the other
 #   make=N,FLAGS    N queues without a key, as long as there is room
 #   turn=N,FLAGS    the same, but each is removed before the next is made
@@ -40,6 +41,7 @@ for my $step (@steps) {
     my @of = split /,/, $rest // '';
     if    ($name eq 'get')   { get($of[0], oct $of[1]) }
     elsif ($name eq 'rm')    { print 'rm ', result(msgctl($of[0] // $queue, 0, 0)), "\n" }
+    elsif ($name eq 'send')  { print 'send ', (msgsnd($queue, pack('l! a*', 1, 'x'), 0) ? 0 : -($! + 0)), "\n" }
     elsif ($name eq 'scan')  { get($of[0] + $_, oct $of[2]) for 0 .. $of[1] - 1 }
     elsif ($name eq 'make')  { for (1 .. $of[0]) { last if get(0, oct $of[1]) < 0 } }
     elsif ($name eq 'turn')  { for (1 .. $of[0]) { msgctl(get(0, oct $of[1]), 0, 0) } }

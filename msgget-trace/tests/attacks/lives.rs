@@ -1,7 +1,7 @@
 //! What is done to queues under those who use them: ids that come back, removals, changes. Each attack and its harmless counterpart
 //! go in, with what is to be found in each.
 
-use msgget_trace::detect::Severity::{High, Low};
+use msgget_trace::detect::Severity::{High, Low, Medium};
 
 use crate::{
     score::{Expected, Run},
@@ -34,16 +34,18 @@ fn id_reuse(stage: &Stage) -> Vec<Run> {
     ]
 }
 
-/// Root has given the victim's queue to somebody, who removes it.
+/// Root has given the victim's queue to somebody, who removes it; the victim goes on using its id.
 fn removed(stage: &Stage) -> Vec<Run> {
     let space = Space::new();
-    let victim = Cast::new(stage, space, ALICE).start(&["get=71,3600", "pause"]).paused();
+    let victim = Cast::new(stage, space, ALICE).start(&["get=71,3600", "pause", "send"]).paused();
     let root = Cast::new(stage, space, User::Root).run(&["get=71,0", "set=4102,600"]);
     let remover = Cast::new(stage, space, MALLORY).run(&["rm=0"]);
     let victim = victim.go().end();
-    assert_eq!((&victim.results[..], &root.results[..], &remover.results[..]), (&[0][..], &[0, 0][..], &[0][..]));
+    let results = (&victim.results[..], &root.results[..], &remover.results[..]);
+    assert_eq!(results, (&[0, -i64::from(libc::EINVAL)][..], &[0, 0][..], &[0][..]));
     let attacked = Run::new("a queue removed by its new owner", &[&victim, &root, &remover])
-        .expects(Expected::new("queue_removed_in_use", High, &remover).with("creator", &victim));
+        .expects(Expected::new("queue_removed_in_use", High, &remover).with("creator", &victim))
+        .expects(Expected::new("stale_id_used", Medium, &victim).with("remover", &remover));
 
     // CAP_SYS_ADMIN is what it takes otherwise, `ipcctl_obtain_check` in ipc/util.c; CAP_IPC_OWNER does not help.
     let space = Space::new();
@@ -57,12 +59,14 @@ fn removed(stage: &Stage) -> Vec<Run> {
     let space = Space::new();
     let owner = Cast::new(stage, space, ALICE).run(&["get=71,3600"]);
     let administrator = Cast::new(stage, space, User::Root).run(&["rm=0"]);
-    let tidy = Cast::new(stage, space, ALICE).run(&["get=71,3600", "rm"]);
+    let tidy = Cast::new(stage, space, ALICE).run(&["get=71,3600", "send", "rm"]);
     vec![
         attacked,
         capable,
         Run::new("a queue removed by root", &[&owner, &administrator]).at_most("queue_removed_in_use", Low),
-        Run::new("a queue removed by its creator", &[&tidy]).without("queue_removed_in_use"),
+        Run::new("a queue used and removed by its creator", &[&tidy])
+            .without("queue_removed_in_use")
+            .without("stale_id_used"),
     ]
 }
 

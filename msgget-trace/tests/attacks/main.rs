@@ -31,8 +31,8 @@ use self::{benign::Benign, races::Races, score::Score, seen::Seen, stage::Stage}
 /// that the environment names.
 fn daemons() -> Vec<Program> {
     match std::env::var_os("MSGGET_TRACE_HOOK") {
-        Some(_) => vec![run(&[])],
-        None => vec![run(&["--hook", "tp_btf"]), run(&["--hook", "tracepoint"])],
+        Some(_) => vec![run(&["--stale-ids"])],
+        None => ["tp_btf", "tracepoint"].map(|hook| run(&["--stale-ids", "--hook", hook])).into(),
     }
 }
 
