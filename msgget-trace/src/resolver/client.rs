@@ -3,11 +3,12 @@
 //! The resolver answers in the order it is asked, so two counters tell how many answers it owes and whether one of them
 //! is overdue. Only the first question that a stuck resolver is asked costs the pipeline a deadline.
 
-use std::{cell::RefCell, io, mem, os::fd::OwnedFd, time::Duration};
+use std::{cell::RefCell, io, mem, os::fd::OwnedFd, pin::pin, time::Duration};
 
 use thiserror::Error;
 use tokio::{
     io::{Interest, unix::AsyncFd},
+    sync::Notify,
     time,
 };
 
@@ -49,6 +50,8 @@ pub struct Client {
     process: Process,
     deadline: Duration,
     desk: RefCell<Desk>,
+    /// Wakes all who wait, when one of them has taken in answers.
+    arrived: Notify,
 }
 
 /// What is on the way.
@@ -74,7 +77,13 @@ struct Waiting {
 
 impl Client {
     pub(super) fn new(process: Process, socket: OwnedFd, deadline: Duration) -> io::Result<Self> {
-        Ok(Self { socket: watch(socket, Interest::READABLE)?, process, deadline, desk: RefCell::default() })
+        Ok(Self {
+            socket: watch(socket, Interest::READABLE)?,
+            process,
+            deadline,
+            desk: RefCell::default(),
+            arrived: Notify::new(),
+        })
     }
 
     /// The resolver's process id, by which its own calls are told from others'.
@@ -91,11 +100,19 @@ impl Client {
         let ticket = self.send(&request)?;
         let arrival = async {
             loop {
+                // Before the look: whoever is woken by the socket first takes in the answers of the others, too, who then find
+                // nothing there.
+                let mut arrived = pin!(self.arrived.notified());
+                arrived.as_mut().enable();
                 if let Some(answered) = ticket.take() {
                     return Ok(answered);
                 }
+                let ready = tokio::select! {
+                    ready = self.socket.readable() => ready,
+                    () = arrived => continue,
+                };
                 // Cleared before the socket is emptied: what arrives in between sets it again.
-                match self.socket.readable().await {
+                match ready {
                     Ok(mut ready) => ready.clear_ready(),
                     Err(_) => return Err(self.died()),
                 }
@@ -149,7 +166,10 @@ impl Client {
         let mut buffer = [0; ANSWERED_MAX];
         loop {
             match socket::receive(self.socket.get_ref(), &mut buffer, libc::MSG_DONTWAIT).map(Answered::decode) {
-                Ok(Some(answered)) => self.desk.borrow_mut().arrive(answered),
+                Ok(Some(answered)) => {
+                    self.desk.borrow_mut().arrive(answered);
+                    self.arrived.notify_waiters();
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 // An empty packet is its end; of what cannot be read, nothing later could be trusted.
                 Ok(None) | Err(_) => return Err(self.died()),
