@@ -45,11 +45,17 @@ fn started(stat: &str) -> i64 {
     stat[stat.rfind(')').unwrap() + 2..].split(' ').nth(19).unwrap().parse().unwrap()
 }
 
-/// Panics unless a start time is in the tick that /proc states.
+/// Panics unless a start time is in the tick that /proc states. Whoever interrupts this between the clocks makes the
+/// distance between them less sure by as much, not wrong.
 fn starts_in_tick(line: &Line, key: &str, tick: i64) {
-    let boot = clock(libc::CLOCK_REALTIME) - clock(libc::CLOCK_BOOTTIME);
-    let since_boot = line.int(key) - boot;
-    assert!((tick * TICK - TICK..=tick * TICK + TICK).contains(&since_boot), "{key}: {since_boot} ns, {tick} ticks");
+    let before = clock(libc::CLOCK_BOOTTIME);
+    let wall = clock(libc::CLOCK_REALTIME);
+    let unsure = clock(libc::CLOCK_BOOTTIME) - before;
+    let since_boot = line.int(key) - (wall - before);
+    assert!(
+        (tick * TICK - TICK - unsure..=tick * TICK + TICK).contains(&since_boot),
+        "{key}: {since_boot} ns, {tick} ticks"
+    );
 }
 
 /// Inode number of this process's directory in the cgroup v2 tree, if there is one.
