@@ -2,7 +2,11 @@
 //! and serde_json; the times of all, and the memory that is taken, come out.
 //!
 //! `cargo bench -p msgget-trace --bench detect`. The calls are those of 10,000 processes in 1,000 IPC namespaces on 100,000 keys:
-//! checks, creations, openings, failures and removals, so that every table is used and nearly every rule looks.
+//! checks, creations, openings, failures and removals, each of which returns what a kernel would, so that every table is used and
+//! nearly every rule looks.
+
+#[path = "../common/record.rs"]
+mod record;
 
 use std::{error::Error, fs, hint::black_box};
 
@@ -10,10 +14,11 @@ use msgget_trace::{
     detect::Engine,
     encode::{Format, Item, Sensor},
     enrich::{Clock, Host, Place, Who, cgroup::Absent},
-    event::{BootTime, Event, Rung, decode::Decoded, decode::Decoder},
+    event::{Rung, decode::Decoded},
     policy::Matched,
 };
-use msgget_trace_ebpf::{ABI_X86_64, Call as Record, ENTRY_SYSCALL, FACT_NONE, Offsets, Owner, PAIRED, Position};
+use msgget_trace_ebpf::Call as Record;
+use record::{decoder, record};
 use uuid::Uuid;
 
 const CALLS: u64 = 1_000_000;
@@ -30,72 +35,72 @@ fn scatter(nth: u64) -> u64 {
     bits ^ bits >> 31
 }
 
-/// The `nth` record. A process stays in its namespace, and a key in one of the namespaces.
-fn record(nth: u64) -> Record {
-    let bits = scatter(nth);
-    let key = bits % KEYS;
-    let space = key % NAMESPACES;
-    // Of the processes of a namespace one has a key for its own, and every eighth call on it is another's.
-    let whose = if (bits >> 54).is_multiple_of(8) { bits >> 20 } else { scatter(key) };
-    let process = space + NAMESPACES * (whose % (PROCESSES / NAMESPACES));
-    // Most namespaces are of one user; in some there is a second one.
-    let uid = 1000 + (space % 7) as u32 + u32::from(process.is_multiple_of(64));
-    let id = (key / NAMESPACES) as i64;
-    // Checks, exclusive creations, creations of whatever there is, openings, failures; now and then a key that is private.
-    let (msgflg, ret) =
-        [(0, -2), (0o3600, id), (0o1660, id), (0o600, id), (0o3600, -17), (0o1600, -13)][((bits >> 40) % 6) as usize];
-    let key = if (bits >> 50).is_multiple_of(16) { 0 } else { key as i32 + 1 };
-    let at = 1_000_000_000_000 + nth * 2_000;
-    Record {
-        header: Record::HEADER,
-        enter_ns: at,
-        exit_ns: at + 700,
-        fact_ns: 0,
-        thread_start_ns: 900_000_000_000 + process,
-        process_start_ns: 900_000_000_000 + process,
-        parent_start_ns: 800_000_000_000,
-        exec_id: process,
-        parent_exec_id: 2,
-        cgroup_id: 100 + process % 50,
-        capabilities: 0,
-        ret,
-        before: Position::default(),
-        after: Position::default(),
-        owner: Owner::default(),
-        key,
-        msgflg,
-        pid: 10_000 + process as u32,
-        tid: 10_000 + process as u32,
-        ppid: 1,
-        ns_pid: 10_000 + process as u32,
-        ns_tid: 10_000 + process as u32,
-        ns_ppid: 1,
-        uid,
-        euid: uid,
-        suid: uid,
-        fsuid: uid,
-        gid: uid,
-        egid: uid,
-        loginuid: uid,
-        sessionid: 3,
-        mnt_ns: 4_026_531_832,
-        pid_ns: 4_026_531_836,
-        user_ns: 4_026_531_837,
-        ipc_ns: 4_026_540_000 + space as u32,
-        cpu: 0,
-        pairing: PAIRED,
-        fact: FACT_NONE,
-        queue_mode: 0,
-        abi: ABI_X86_64,
-        entry: ENTRY_SYSCALL,
-        number: 68,
-        ipc_call: 0,
-        seccomp: 0,
-        ptrace: 0,
-        witness: 0,
-        queue_key: 0,
-        comm: *b"ipcworker\0\0\0\0\0\0\0",
-        nodename: *b"billing-7c9f6d5b",
+/// The queues there are. What its calls return is what a kernel would have returned.
+struct World {
+    /// By key.
+    queues: Vec<Option<i32>>,
+    /// The id given out next, by namespace.
+    next: Vec<i32>,
+    nth: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { queues: vec![None; KEYS as usize], next: vec![0; NAMESPACES as usize], nth: 0 }
+    }
+
+    /// The next record.
+    fn record(&mut self) -> Record {
+        let bits = scatter(self.nth);
+        let key = bits % KEYS;
+        let space = key % NAMESPACES;
+        // Of the processes of a namespace one has a key for its own, and every eighth call on it is another's.
+        let whose = if (bits >> 54).is_multiple_of(8) { bits >> 20 } else { scatter(key) };
+        let process = space + NAMESPACES * (whose % (PROCESSES / NAMESPACES));
+        // Most namespaces are of one user; in some there is a second one.
+        let uid = 1000 + (space % 7) as u32 + u32::from(process.is_multiple_of(64));
+        let ids = Record {
+            uid,
+            euid: uid,
+            suid: uid,
+            fsuid: uid,
+            gid: uid,
+            egid: uid,
+            loginuid: uid,
+            ..record(self.nth * 2_000)
+        };
+        let pid = 10_000 + process as u32;
+        let caller = Record {
+            process_start_ns: ids.process_start_ns + process,
+            exec_id: process,
+            cgroup_id: 100 + process % 50,
+            pid,
+            tid: pid,
+            ns_pid: pid,
+            ns_tid: pid,
+            ipc_ns: 4_026_540_000 + space as u32,
+            ..ids
+        };
+        self.nth += 1;
+        let queue = &mut self.queues[key as usize];
+        let mut new = || {
+            let id = &mut self.next[space as usize];
+            *id += 1;
+            *id
+        };
+        let (choice, name) = ((bits >> 40) % 8, key as i32 + 1);
+        let (key, msgflg, ret) = match *queue {
+            _ if (bits >> 50).is_multiple_of(64) => (0, 0o600, new().into()),
+            None if choice < 4 => (name, 0, -2),
+            None => (name, 0o3600, i64::from(*queue.insert(new()))),
+            Some(id) if choice == 0 => {
+                *queue = None;
+                return Record { header: Record::CONTROL, number: 71, key: id, msgflg: 0, ret: 0, ..caller };
+            }
+            Some(_) if choice == 1 => (name, 0o3600, -17),
+            Some(id) => (name, 0o600, id.into()),
+        };
+        Record { key, msgflg, ret, ..caller }
     }
 }
 
@@ -120,22 +125,14 @@ fn ns_a_call(start: f64) -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let offsets: Result<_, std::convert::Infallible> = Offsets::resolve(|_, _, _| Ok(8));
-    let decoder = Decoder {
-        ring: Uuid::from_u128(7),
-        rung: Rung::TpBtf,
-        offsets: offsets?,
-        attached: BootTime(1),
-        detached: None,
-    };
+    let decoder = decoder()?;
     let host = Host { id: None, boot_id: None, name: Some("bench".into()), kernel: None };
     let sensor = Sensor { run: Uuid::from_u128(1), host, clock: Clock::new(), rung: Rung::TpBtf };
     let place = Place { cgroup: Err(Absent::Gone), container: None };
-    let who = &Who { place, user: None, effective_user: None, group: None, effective_group: None };
     let json = Format::named("json").ok_or("no format json")?;
 
     // Records are made as they are needed, as a ring would hold them; what making costs is measured, too, and taken off.
-    let decoded = |nth| match decoder.decode(nth * 360, record(nth).as_bytes()) {
+    let decoded = |world: &mut World| match decoder.decode(world.nth * 360, world.record().as_bytes()) {
         Ok(Decoded::Event(event)) => Ok(event),
         _ => Err("a record of a call was not decoded as one"),
     };
@@ -144,22 +141,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         "round", "decode", "detect", "both", "our json", "serde_json", "findings"
     );
     for round in 0..ROUNDS {
-        let start = used();
-        (0..CALLS).for_each(|nth| _ = black_box(record(nth)));
+        let (mut world, start) = (World::new(), used());
+        (0..CALLS).for_each(|_| _ = black_box(world.record()));
         let made = ns_a_call(start);
 
-        let start = used();
-        for nth in 0..CALLS {
-            black_box(decoded(nth)?);
+        let (mut world, start) = (World::new(), used());
+        for _ in 0..CALLS {
+            black_box(decoded(&mut world)?);
         }
         let decode = ns_a_call(start) - made;
 
         let before = resident("VmRSS")?;
         let mut engine = Engine::new();
         let mut findings = 0;
-        let start = used();
-        for nth in 0..CALLS {
-            findings += engine.observe(&decoded(nth)?).findings.len();
+        let (mut world, start) = (World::new(), used());
+        for _ in 0..CALLS {
+            findings += engine.observe(&decoded(&mut world)?).findings.len();
         }
         let both = ns_a_call(start) - made;
         let after = resident("VmRSS")?;
@@ -167,12 +164,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut out = Vec::with_capacity(1 << 16);
         let (mut ours, mut theirs) = (0.0, 0.0);
         const LINES: u64 = 20_000;
+        let mut world = World::new();
         for nth in 0..LINES {
-            let Event::Call(call) = decoded(nth)? else { continue };
-            let tags = Engine::tags(&call.clone().into());
+            let event = decoded(&mut world)?;
+            let who =
+                Who { place: place.clone(), user: None, effective_user: None, group: None, effective_group: None };
+            let item = Item::of(&event, &who, Engine::tags(&event), Matched::NONE);
             out.clear();
             let start = used();
-            json.line(&Item::Call { call: &call, who, tags, policies: Matched::NONE }, &sensor, nth, &mut out);
+            json.line(&item, &sensor, nth, &mut out);
             ours += used() - start;
             let value: serde_json::Value = serde_json::from_slice(&out)?;
             out.clear();

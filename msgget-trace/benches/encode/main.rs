@@ -7,6 +7,8 @@
 
 mod baseline;
 mod mixture;
+#[path = "../common/record.rs"]
+mod record;
 
 use std::{error::Error, hint::black_box, time::Instant};
 

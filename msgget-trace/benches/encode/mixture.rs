@@ -1,6 +1,6 @@
 //! What there is to tell: nothing goes in, a hundred items come out, mixed as those of a busy host are.
 
-use std::{convert::Infallible, error::Error, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use msgget_trace::{
     detect::{Engine, Finding, Tags},
@@ -8,13 +8,14 @@ use msgget_trace::{
     enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
     event::{
         Aggregate, Attributed, BootTime, Call, Control, Counts, Device, Event, Health, Image, ImageId, News,
-        OutputState, Payer, Rung,
-        decode::{Decoded, Decoder},
+        OutputState, Payer, Rung, decode::Decoded,
     },
     policy::Matched,
 };
-use msgget_trace_ebpf::{ABI_X86_64, Call as Record, ENTRY_SYSCALL, FACT_NONE, Offsets, Owner, PAIRED, Position};
+use msgget_trace_ebpf::Call as Record;
 use uuid::Uuid;
+
+use crate::record::{ATTACHED, SECOND, decoder, record};
 
 /// How many of a hundred items are calls, and of how many of these the program is known: of nearly all.
 const CALLS: u64 = 90;
@@ -23,12 +24,6 @@ const CONTROLS: u64 = 4;
 const FINDINGS: usize = 2;
 const AGGREGATES: usize = 2;
 const NEWS: usize = 2;
-
-/// A second, in ns.
-const SECOND: u64 = 1_000_000_000;
-
-/// When the hooks were attached, on a clock that runs since the boot.
-const ATTACHED: u64 = 1_000 * SECOND;
 
 /// The items' parts, which the items borrow.
 pub(crate) struct Mixture {
@@ -46,14 +41,7 @@ impl Mixture {
     /// # Errors
     /// A record that decode refuses, or a rule that does not find what it is there for: the records below are wrong.
     pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
-        let offsets: Result<_, Infallible> = Offsets::resolve(|_, _, _| Ok(8));
-        let decoder = Decoder {
-            ring: Uuid::from_u128(0x3add_0c85_89b6_4d0b_9935_3e6f_21ae_aaa3),
-            rung: Rung::TpBtf,
-            offsets: offsets?,
-            attached: BootTime(ATTACHED),
-            detached: None,
-        };
+        let decoder = decoder()?;
         let mut engine = Engine::new();
         let (mut calls, mut controls, mut findings) = (Vec::new(), Vec::new(), Vec::new());
         for nth in 0..CALLS + CONTROLS {
@@ -114,68 +102,12 @@ fn call(nth: u64) -> Record {
         2 => (0x4d53_4751, 0, 32_769),
         _ => (0, 0o3600, 98_306),
     };
-    Record { key, msgflg, ret, ..record(nth) }
+    Record { key, msgflg, ret, ..record(nth * 1_234_567) }
 }
 
 /// A queue is removed.
 fn control(nth: u64) -> Record {
-    Record { header: Record::CONTROL, key: 32_769, msgflg: 0, ret: 0, number: 71, ..record(nth) }
-}
-
-/// What all of them have in common.
-fn record(nth: u64) -> Record {
-    let at = ATTACHED + 10 * SECOND + nth * 1_234_567;
-    Record {
-        header: Record::HEADER,
-        enter_ns: at,
-        exit_ns: at + 3_523,
-        fact_ns: 0,
-        thread_start_ns: 90_123_456_789,
-        process_start_ns: 80_123_456_789,
-        parent_start_ns: 70_123_456_789,
-        exec_id: 3,
-        parent_exec_id: 2,
-        cgroup_id: 9540,
-        capabilities: 0,
-        ret: 0,
-        before: Position::default(),
-        after: Position::default(),
-        owner: Owner::default(),
-        key: 0,
-        msgflg: 0,
-        pid: 41_237,
-        tid: 41_238,
-        ppid: 40_980,
-        ns_pid: 17,
-        ns_tid: 18,
-        ns_ppid: 1,
-        uid: 1000,
-        euid: 1000,
-        suid: 1000,
-        fsuid: 1000,
-        gid: 1000,
-        egid: 1000,
-        loginuid: 1000,
-        sessionid: 3,
-        mnt_ns: 4_026_531_832,
-        pid_ns: 4_026_533_171,
-        user_ns: 4_026_531_837,
-        ipc_ns: 4_026_532_177,
-        cpu: 3,
-        pairing: PAIRED,
-        fact: FACT_NONE,
-        queue_mode: 0,
-        abi: ABI_X86_64,
-        entry: ENTRY_SYSCALL,
-        number: 68,
-        ipc_call: 0,
-        seccomp: 0,
-        ptrace: 0,
-        witness: 0,
-        queue_key: 0,
-        comm: *b"postgres\0\0\0\0\0\0\0\0",
-        nodename: *b"billing-7c9f6d5b",
-    }
+    Record { header: Record::CONTROL, key: 32_769, msgflg: 0, ret: 0, number: 71, ..record(nth * 1_234_567) }
 }
 
 fn image(arguments: &[&[u8]]) -> Image {
