@@ -16,10 +16,9 @@ use std::{
 };
 
 use common::{
-    Program, binary,
-    line::{KEY, number},
-    msgget_trace, sys,
+    Program, binary, msgget_trace, sys,
     tracer::Thief,
+    unparsed::{KEY, number},
 };
 
 /// The hooks to test, none of which has a lower rung to go to.

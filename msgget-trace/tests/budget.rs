@@ -16,8 +16,8 @@ use std::{
 
 use common::{
     Did, Program, Report, binary, finish,
-    line::{Counted, KEY, number},
     sys::{self, become_user, clock, msgget_only, sleep_until},
+    unparsed::{Counted, KEY, number},
 };
 use libc::IPC_CREAT;
 use serde_json::Value;

@@ -11,10 +11,9 @@ use std::{
 };
 
 use common::{
-    Program,
-    line::{Counted, KEY, number},
-    msgget_trace,
+    Program, msgget_trace,
     sys::{self, msgget_only},
+    unparsed::{Counted, KEY, number},
 };
 
 /// Puts the limit of process ids back.

@@ -14,11 +14,10 @@ use std::{
 };
 
 use common::{
-    Did, Line, Program, Report, amid_calls, binary, finish,
-    line::Counted,
-    msgget_trace, run,
+    Did, Line, Program, Report, amid_calls, binary, finish, msgget_trace, run,
     seccomp::filter_msgget,
     sys::{self, msgget},
+    unparsed::Counted,
 };
 
 /// Stops the daemon by `signal` amid calls that go on until it is gone.

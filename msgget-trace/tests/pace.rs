@@ -10,9 +10,9 @@ use std::{
 };
 
 use common::{
-    line::{Counted, KEY, number},
     run,
     sys::{self, clock, msgget_only, sleep_until},
+    unparsed::{Counted, KEY, number},
 };
 
 const THREADS: i32 = 2;

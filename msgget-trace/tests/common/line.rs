@@ -377,32 +377,3 @@ pub(crate) fn pair(did: &[Did], lines: &[Line]) -> Vec<(Did, Line)> {
     }
     pairs
 }
-
-/// Numbers of lines that there is no time to parse.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counted {
-    pub(crate) calls: usize,
-    pub(crate) controls: usize,
-    pub(crate) findings: usize,
-}
-
-impl Counted {
-    /// Counts the line of a call, a control or a finding; true if it is a call's.
-    pub(crate) fn take(&mut self, line: &str) -> bool {
-        let is = |name: &str| line.contains(&format!("\"eventName\":\"{name}\""));
-        let (call, control) = (is("msgget"), is("msgctl"));
-        self.calls += usize::from(call);
-        self.controls += usize::from(control);
-        self.findings += usize::from(!call && !control && !super::is_health(line));
-        call
-    }
-}
-
-/// What stands before the value of the first argument.
-pub(crate) const KEY: &str = r#""name":"key","type":"int32","value":"#;
-
-/// The integer that follows `before` in a line that there is no time to parse.
-pub(crate) fn number(line: &str, before: &str) -> Option<i64> {
-    let rest = line.split_once(before)?.1;
-    rest[..rest.find([',', '}'])?].parse().ok()
-}

@@ -13,6 +13,7 @@ pub(crate) mod sys;
 pub(crate) mod tiny;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod tracer;
+pub(crate) mod unparsed;
 
 use std::{
     io::{BufRead, BufReader, Read},
