@@ -96,6 +96,11 @@ impl Engine {
         self.judge(event, None, of.last, |scene, found| rules::observe_aggregate(scene, &aggregate.counts, of, found)).1
     }
 
+    /// Takes `finding` out of its story, for nobody was told of it: the next like it is told in its stead.
+    pub fn withdraw(&mut self, finding: &Finding) {
+        self.stories.withdraw(&finding.plot);
+    }
+
     /// Takes news of the sensor in: a race among lost calls is no longer certain.
     pub fn observe_health(&mut self, health: &Health) {
         // What an output lost, we have had.

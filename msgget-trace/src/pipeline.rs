@@ -146,7 +146,7 @@ impl Policy {
         Verdict::Suppressed
     }
 
-    /// Tells of `finding`, if it is wanted.
+    /// Tells of `finding`, if it is wanted; false if it is not.
     fn tell(
         &mut self,
         finding: &Finding,
@@ -155,16 +155,18 @@ impl Policy {
         sensor: &Sensor,
         outputs: &mut Outputs,
         tally: &mut Tally,
-    ) {
+    ) -> bool {
         tally.found += 1;
         match self.judge(&Subject { what: What::Finding(finding), who, tags }) {
             Verdict::Wanted(policies) => {
                 tally.findings += 1;
                 outputs.tell(&Item::Finding { finding, who, tags, policies }, sensor);
+                return true;
             }
             Verdict::Unwanted => tally.findings_unwanted += 1,
             Verdict::Suppressed => tally.suppressed += 1,
         }
+        false
     }
 
     /// An exception that stays under its name goes on counting.
@@ -249,7 +251,9 @@ impl Pipeline {
         let verdict = self.engine.observe_aggregate(aggregate);
         for finding in &verdict.findings {
             let who = &self.enricher.who(finding.event.caller());
-            self.policy.tell(finding, who, verdict.tags, &self.sensor, outputs, tally);
+            if !self.policy.tell(finding, who, verdict.tags, &self.sensor, outputs, tally) {
+                self.engine.withdraw(finding);
+            }
         }
     }
 
@@ -289,7 +293,9 @@ impl Pipeline {
             Verdict::Unwanted | Verdict::Suppressed => tally.unwanted += 1,
         }
         for finding in &findings {
-            self.policy.tell(finding, who, tags, &self.sensor, outputs, tally);
+            if !self.policy.tell(finding, who, tags, &self.sensor, outputs, tally) {
+                self.engine.withdraw(finding);
+            }
         }
     }
 

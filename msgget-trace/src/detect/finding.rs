@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{Actor, Confidence, RuleInfo, Severity};
+use super::{Actor, Confidence, RuleInfo, Severity, story::Plot};
 use crate::event::{BootTime, CallId, Event};
 
 /// A value of a finding, named and typed as an argument of a Tracee event is.
@@ -90,6 +90,8 @@ pub struct Finding {
     pub summary: String,
     /// How often it has happened.
     pub story: Story,
+    /// Which story that is.
+    pub(super) plot: Plot,
 }
 
 impl Finding {

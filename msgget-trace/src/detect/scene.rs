@@ -107,7 +107,8 @@ impl Findings<'_> {
             }
             None => severity,
         };
-        let story = self.stories.next(rule, scene.place, about, severity, scene.at, || finding::id(rule, evidence, 1));
+        let plot = (rule.event_id, scene.place, about);
+        let story = self.stories.next(plot, severity, scene.at, || finding::id(rule, evidence, 1));
         let Some(story) = story else { return };
         let Case { confidence, certainty, parties, mut values, summary } = case();
         values.extend(privilege.map(|privilege| ("privilege", Value::Word(privilege))));
@@ -122,6 +123,7 @@ impl Findings<'_> {
             values,
             summary,
             story,
+            plot,
         });
     }
 }

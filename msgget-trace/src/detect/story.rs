@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::{RuleInfo, Severity, finding::Story, memory::Place, table::Table};
+use super::{Severity, finding::Story, memory::Place, table::Table};
 use crate::event::BootTime;
 
 const STORIES: usize = 32_768;
@@ -22,6 +22,8 @@ struct Told {
     severity: Severity,
     /// The count that is told next.
     next: u64,
+    /// Severity and next count before what was told last; `None` when that began the story.
+    former: Option<(Severity, u64)>,
 }
 
 #[derive(Debug)]
@@ -35,26 +37,38 @@ impl Stories {
     /// The story of a match at the moment `at`, if it is to be told; `id` makes the one of a finding.
     pub(super) fn next(
         &mut self,
-        rule: &RuleInfo,
-        place: Place,
-        about: Option<(i32, Option<u32>)>,
+        plot: Plot,
         severity: Severity,
         at: BootTime,
         id: impl FnOnce() -> Uuid,
     ) -> Option<Story> {
-        let plot = (rule.event_id, place, about);
         if let Some(told) = self.0.get_mut(&plot).filter(|told| at.since(told.story.since) < LENGTH) {
             told.story.count += 1;
             let due = told.story.count >= told.next;
+            if !due && severity <= told.severity {
+                return None;
+            }
+            told.former = Some((told.severity, told.next));
+            told.severity = told.severity.max(severity);
             if due {
                 told.next = told.next.saturating_mul(10);
             }
-            let worse = severity > told.severity;
-            told.severity = told.severity.max(severity);
-            return (due || worse).then_some(told.story);
+            return Some(told.story);
         }
         let story = Story { id: id(), count: 1, since: at };
-        self.0.put(plot, Told { story, severity, next: 10 });
+        self.0.put(plot, Told { story, severity, next: 10, former: None });
         Some(story)
+    }
+
+    /// Takes the match that was to be told last out of its story again: nobody was told of it.
+    pub(super) fn withdraw(&mut self, plot: &Plot) {
+        let Some(told) = self.0.get_mut(plot) else { return };
+        match told.former.take() {
+            Some(former) => {
+                told.story.count -= 1;
+                (told.severity, told.next) = former;
+            }
+            None => self.0.remove(plot),
+        }
     }
 }

@@ -52,3 +52,30 @@ fn untold_calls_are_tagged_all_the_same() {
     let second = engine.observe(&ALICE.gets(1000, 43, 0o3666, 2));
     assert!(second.findings.is_empty() && second.tags.contains(Tag::WeakMode));
 }
+
+#[test]
+fn what_nobody_was_told_of_is_no_part_of_a_story() {
+    let mut engine = Engine::new();
+    let counts = |engine: &mut Engine, nth, told: bool| {
+        let findings = engine.observe(&private(nth)).findings;
+        findings.iter().filter(|_| !told).for_each(|finding| engine.withdraw(finding));
+        findings.iter().map(|finding| finding.story.count).collect::<Vec<_>>()
+    };
+    // The first that is told begins it, and the tenth of those is told again.
+    assert_eq!(counts(&mut engine, 0, false), [1]);
+    assert_eq!(counts(&mut engine, 1, false), [1]);
+    assert_eq!(counts(&mut engine, 2, true), [1]);
+    (3..11).for_each(|nth| assert!(counts(&mut engine, nth, true).is_empty()));
+    assert_eq!(counts(&mut engine, 11, false), [10]);
+    assert_eq!(counts(&mut engine, 12, true), [10]);
+    // Nor does it make what is worse seem known.
+    let weak = |at, flags| created(ALICE.gets(at, 42, flags, 100 + at as i64));
+    let severities = |engine: &mut Engine, event: &Event| {
+        let findings = engine.observe(event).findings;
+        findings.iter().filter(|finding| finding.rule.name == "weak_mode").cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(severities(&mut engine, &weak(100_000, 0o3620)).len(), 1);
+    let worse = severities(&mut engine, &weak(200_000, 0o3666));
+    engine.withdraw(&worse[0]);
+    assert_eq!(severities(&mut engine, &weak(300_000, 0o3666))[0].severity, Severity::Medium);
+}

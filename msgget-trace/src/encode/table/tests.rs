@@ -144,7 +144,8 @@ proptest! {
         }
         call.caller.euid = call.caller.uid;
         let who = Who { user: Some(&user), ..who() };
-        let finding = crate::detect::Finding { event: call.clone().into(), ..finding() };
+        let mut finding = finding();
+        finding.event = call.clone().into();
         for item in [
             Item::Call { call: &call, who: &who, tags: Tags::default(), policies: Matched::NONE },
             Item::Finding { finding: &finding, who: &who, tags: Tags::default(), policies: Matched::NONE },
