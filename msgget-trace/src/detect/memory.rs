@@ -2,7 +2,7 @@
 //! before. All of it is bounded, the longest untouched goes first.
 //!
 //! The bound: 32,768 processes, 131,072 keys and as many acts on them, 65,536 queues, 4,096 namespaces, 8,192 programs and 32,768
-//! stories. `cargo bench -p msgget-trace --bench detect` says what they take: under 64 MiB.
+//! stories. `cargo bench -p msgget-trace --bench detect` says what they take.
 
 use std::sync::Arc;
 
@@ -49,14 +49,15 @@ impl Space {
     }
 }
 
-/// A process.
+/// A process. What not every call looks at lies elsewhere: the table is the smaller, and two misses of the cache are under way at
+/// once.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) actor: Arc<Actor>,
     /// Where it last had to do with a queue that was seen to be made: that it is there is certain.
     pub(super) proved: Option<SpaceId>,
-    pub(super) scan: Scan,
-    pub(super) spray: Spray,
+    pub(super) scan: Box<Scan>,
+    pub(super) spray: Box<Spray>,
     pub(super) calls: u64,
     /// A call that stands for those that are only counted.
     pub(super) sample: Option<Box<Call>>,
@@ -64,7 +65,7 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn new(actor: Arc<Actor>) -> Self {
-        Self { actor, proved: None, scan: Scan::default(), spray: Spray::default(), calls: 0, sample: None }
+        Self { actor, proved: None, scan: Box::default(), spray: Box::default(), calls: 0, sample: None }
     }
 }
 
@@ -76,6 +77,8 @@ pub(super) struct Scan {
     pub(super) missing: Vec<i32>,
     /// Different keys whose queue it must not have.
     pub(super) denied: Vec<i32>,
+    /// Different keys whose queue it got or made: for each the bit of its hash.
+    pub(super) got: u64,
     /// Calls that found nothing, or nothing it may have.
     pub(super) misses: u64,
     /// Calls that got a queue.
@@ -105,7 +108,7 @@ pub(super) struct Queue {
     /// Others who got it, the first of them.
     pub(super) users: Vec<Holder>,
     /// By whom it was removed.
-    pub(super) removed: Option<Holder>,
+    pub(super) removed: Option<Box<Holder>>,
 }
 
 impl Queue {
@@ -171,9 +174,8 @@ pub(super) struct Place {
 pub(super) struct Habits {
     /// Queues with or without a key that it made and nobody removed.
     pub(super) live: u64,
-    /// Processes of it that made one, not more told apart than follow each other.
-    pub(super) makers: u64,
-    pub(super) maker: Option<ProcessId>,
+    /// Different processes of it that made one, the first of them.
+    pub(super) makers: Vec<ProcessId>,
 }
 
 /// Who `caller` is.
@@ -304,7 +306,7 @@ impl Memory {
             space.live = space.live.saturating_sub(1);
         }
         let queue = self.queues.get_mut(&(space, id))?;
-        queue.removed = Some(remover);
+        queue.removed = Some(Box::new(remover));
         if let Some(creator) = &queue.creator {
             let place = Place { space, program: creator.actor.program, euid: creator.actor.euid };
             if let Some(habits) = self.programs.get_mut(&place) {

@@ -1,6 +1,7 @@
 //! The engine on calls made here: what it finds, what it does not, and what it says.
 
 mod patterns;
+mod queues;
 mod races;
 mod state;
 mod stories;

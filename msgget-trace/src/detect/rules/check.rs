@@ -24,7 +24,8 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     cwe: Some("CWE-367"),
     attack: None,
     rises: true,
-    blind_spots: "A check by one process and the creation by another; a check that was only counted (aggregate) or lost.",
+    blind_spots: "A check by one process and the creation by another; a check that was only counted (aggregate) or lost; twelve other acts on the key in \
+                  between.",
     false_positives: "PHP's msg_get_queue always does this, and most callers of it have no rival.",
     response: "Drop the check: create with IPC_CREAT and IPC_EXCL, and open on EEXIST only what has the right creator.",
 };

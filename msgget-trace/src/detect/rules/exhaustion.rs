@@ -45,7 +45,7 @@ pub(super) static LEAK: RuleInfo = RuleInfo {
 const ROOM: u64 = 32_000;
 const NEARLY: u64 = ROOM / 5 * 4;
 const LEFT: u64 = 128;
-const MAKERS: u64 = 16;
+const MAKERS: usize = 16;
 
 pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, found: &mut Findings<'_>) {
     let live = scene.space.live;
@@ -68,14 +68,14 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, found: &mut Findings<'
     let process = scene.actor.process();
     let habits = scene.programs.entry(scene.place, Habits::default);
     habits.live += 1;
-    if habits.maker.replace(process) != Some(process) {
-        habits.makers += 1;
+    if habits.makers.len() < MAKERS && !habits.makers.contains(&process) {
+        habits.makers.push(process);
     }
-    let (left, makers) = (habits.live, habits.makers);
+    let (left, makers) = (habits.live, habits.makers.len());
     if left >= LEFT && makers >= MAKERS {
         found.add(scene, &LEAK, Severity::Medium, None, &[call.id], || {
-            let values = vec![("liveQueues", Value::Uint64(left)), ("processes", Value::Uint64(makers))];
-            let summary = format!("is one of {makers} processes of a program that left {left} queues behind");
+            let values = vec![("liveQueues", Value::Uint64(left)), ("processes", Value::Uint64(makers as u64))];
+            let summary = format!("is one of at least {makers} processes of a program that left {left} queues behind");
             Case::new(Confidence::Medium, values, summary)
         });
     }

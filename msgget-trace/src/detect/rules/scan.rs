@@ -15,13 +15,13 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     version: "1.0.0",
     tag: Tag::KeyScan,
     description: "A process tried many keys, most of which have no queue, or none it may have: it looks for queues of others",
-    logic: "Within 10 s one process: 64 different keys without a queue, and at least 90 of 100 such calls found nothing; or 8 different \
-            keys that it was refused. High. Calls that were only counted (aggregate) are added in.",
+    logic: "Within 10 s one process: 64 different keys without a queue, and nine such calls or more for every key whose queue it got; or 8 \
+            different keys that it was refused. High. Calls that were only counted (aggregate) are added in.",
     cwe: None,
     attack: None,
     rises: false,
-    blind_spots: "A scan of fewer than 64 keys in 10 s, or by a new process for every few keys. ipcs and lsipc show all queues without a \
-                  single msgget.",
+    blind_spots: "A scan of fewer than 64 keys in 10 s, or by a new process for every few keys; one that also makes a queue for every nine. ipcs and lsipc \
+                  show all queues without a single msgget.",
     false_positives: "Tests of msgget, and programs that try keys in turn until one is free. Trying one key again and again does not count.",
     response: "Find out who runs it. What a scan finds is what weak modes give away: look at the queues it opened.",
 };
@@ -30,6 +30,8 @@ pub(super) static INFO: RuleInfo = RuleInfo {
 const SPAN: u64 = 10_000_000_000;
 const MISSING: usize = 64;
 const DENIED: usize = 8;
+/// As many misses for each key got.
+const MISSES: u64 = 9;
 
 impl Scan {
     fn begin(&mut self, at: BootTime) {
@@ -39,8 +41,9 @@ impl Scan {
     }
 
     fn is_one(&self) -> bool {
-        let misses = self.misses * 10 >= (self.misses + self.hits) * 9;
-        (self.missing.len() >= MISSING && misses) || self.denied.len() >= DENIED
+        // Keys, not calls: who opens one queue again and again hides no scan.
+        let empty = self.missing.len() >= MISSING && u64::from(self.got.count_ones()) * MISSES <= self.misses;
+        empty || self.denied.len() >= DENIED
     }
 }
 
@@ -64,7 +67,10 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
             scan.misses += 1;
             remember(&mut scan.denied, call.key, DENIED);
         }
-        _ => scan.hits += 1,
+        _ => {
+            scan.hits += 1;
+            scan.got |= 1 << (call.key.cast_unsigned().wrapping_mul(0x9e37_79b9) >> 26);
+        }
     }
     scan.first.get_or_insert(call.id);
     if matches!(act.deed, Deed::Missing | Deed::Denied) {
