@@ -31,7 +31,7 @@ fn failed(line: &Line, errno: &str) {
 
 fn succeeded(did: &Did, line: &Line, outcome: &str) {
     assert!(did.result >= 0, "{did:?}");
-    assert_eq!(line["outcome"], outcome);
+    assert_eq!(line["outcome"], outcome, "{line:?}");
     assert!(line.has("outcomeSource"), "{line:?}");
 }
 
