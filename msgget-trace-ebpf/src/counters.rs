@@ -2,8 +2,8 @@
 
 use crate::account::COUNTS;
 
-/// What happened in the kernel, per CPU; user space adds the CPUs up. `seen` is `submitted`, `lost_ring_full` and all of
-/// `aggregated`, `controls_seen == controls_submitted + controls_lost`, and `uses_seen` is `uses_submitted`, `uses_past_budget`
+/// What happened in the kernel, per CPU; user space adds the CPUs up. `seen` is `submitted`, `lost_ring_full`,
+/// `out_of_scope` and all of `aggregated`, `controls_seen == controls_submitted + controls_lost`, and `uses_seen` is `uses_submitted`, `uses_past_budget`
 /// and `uses_lost`, at rest. While programs run, a record is counted as
 /// seen, then as submitted, then put into the ring; and if that has no room, not as submitted any more, then as lost.
 #[repr(C)]
@@ -49,6 +49,8 @@ pub struct Counters {
     pub aggregated: [u64; COUNTS],
     /// Of calls past a budget, wanted or not, those that may have created a queue that others opened by its key.
     pub creators_unsent: u64,
+    /// Calls that no policy can want, and that nothing else is needed for.
+    pub out_of_scope: u64,
 }
 
 impl Counters {
@@ -76,6 +78,7 @@ impl Counters {
             uses_lost: self.uses_lost + other.uses_lost,
             aggregated: sum(&self.aggregated, &other.aggregated),
             creators_unsent: self.creators_unsent + other.creators_unsent,
+            out_of_scope: self.out_of_scope + other.out_of_scope,
         }
     }
 
@@ -103,6 +106,7 @@ impl Counters {
             uses_lost: self.uses_lost.saturating_sub(earlier.uses_lost),
             aggregated: difference(&self.aggregated, &earlier.aggregated),
             creators_unsent: self.creators_unsent.saturating_sub(earlier.creators_unsent),
+            out_of_scope: self.out_of_scope.saturating_sub(earlier.out_of_scope),
         }
     }
 

@@ -17,12 +17,12 @@ use crate::{
     current::{describe, is_daemon},
     door::Door,
     image::announce,
-    maps::{self, CALLS, MEMBERS},
-    object::frozen,
+    maps::{self, CALLS},
     position::position,
     slot,
-    submit::submit,
+    submit::{step, submit},
     task::Task,
+    wanted::{followed, in_scope},
 };
 
 /// `IPC_CREAT` and `IPC_EXCL`, include/uapi/linux/ipc.h.
@@ -34,18 +34,6 @@ pub(crate) const IPC_EXCL: i32 = 0o2000;
 fn now() -> u64 {
     // SAFETY: no preconditions.
     unsafe { bpf_ktime_get_boot_ns() }
-}
-
-/// True if the calls of the current task are wanted.
-#[inline(always)]
-fn wanted() -> bool {
-    if frozen!(CONFIG.follow) == 0 {
-        return true;
-    }
-    let task = Task::current();
-    let tgid = task.tgid();
-    // SAFETY: the value is not used, so it does not matter what becomes of the element.
-    unsafe { MEMBERS.get(tgid) }.is_some() || is_daemon()
 }
 
 /// True for a call whose flags do not tell, should it succeed, whether it created or opened.
@@ -63,7 +51,7 @@ fn may_create(key: i32, msgflg: i32) -> bool {
 /// A call begins: who and when is noted, and where the allocation of ids stands if that will be needed.
 #[inline(always)]
 fn entered<C: EbpfContext>(ctx: &C, task: Task, key: i32, msgflg: i32) {
-    if !may_create(key, msgflg) && !wanted() {
+    if !may_create(key, msgflg) && !followed() {
         return;
     }
     // The time first: whoever creates a queue after it, and so after the position is read, overlaps this call.
@@ -79,8 +67,8 @@ fn entered<C: EbpfContext>(ctx: &C, task: Task, key: i32, msgflg: i32) {
 /// A call ends, or was refused before it began: either way this is where it becomes a record.
 #[inline(always)]
 fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
-    let wanted = wanted();
-    if !wanted && !may_create(door.key, door.msgflg) {
+    let (followed, witness) = (followed(), may_create(door.key, door.msgflg));
+    if !followed && !witness {
         return;
     }
     let after = if ret >= 0 && undecided(door.key, door.msgflg) { position() } else { Position::default() };
@@ -88,8 +76,13 @@ fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
     let now = now();
     let tid = task.tid();
     let pairing = slot::exit(tid, now);
+    let wanted = followed && in_scope(door);
     let returned = Returned { door, pairing: &pairing, fact: FACT_NONE, after, ret, now, witness: !wanted };
-    if (wanted || ret >= 0) && admits(task, &returned) {
+    let needed = wanted || (witness && ret >= 0);
+    if !needed && followed {
+        left_out();
+    }
+    if needed && admits(task, &returned) {
         let Some(call) = describe(CALLS, door, &pairing, now, ret) else { return };
         call.witness = u32::from(!wanted);
         call.after = after;
@@ -110,6 +103,15 @@ fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
         });
         debug!(ctx, "thread {} left msgget({}, {}) = {} but had not entered it", tid, door.key, door.msgflg, ret);
     }
+}
+
+/// Counts a call that no policy can want.
+#[inline(always)]
+fn left_out() {
+    maps::count(|counters| {
+        step(&mut counters.seen, 1);
+        step(&mut counters.out_of_scope, 1);
+    });
 }
 
 /// Counts the daemon's own proving calls, so that it knows how far a lost one came.

@@ -10,6 +10,7 @@ mod context;
 mod counters;
 mod message;
 mod offsets;
+mod scope;
 mod state;
 
 use core::mem::{offset_of, size_of};
@@ -22,10 +23,14 @@ pub use context::{ARGUMENTS_LEN, CUT, Context, IMAGES, KIND_CONTEXT, PATH_LEN, U
 pub use counters::Counters;
 pub use message::Message;
 pub use offsets::Offsets;
+pub use scope::{
+    SCOPE_CGROUP, SCOPE_CGROUPS, SCOPE_COMM, SCOPE_EUID, SCOPE_FIELDS, SCOPE_GID, SCOPE_IPC_NS, SCOPE_MNT_NS,
+    SCOPE_PID, SCOPE_PID_NS, SCOPE_UID, SCOPE_VALUES, ScopeKey, Scopes,
+};
 pub use state::{Mark, Reader, State};
 
 /// Raised whenever a record, a global or a counter changes its layout or meaning.
-pub const ABI_VERSION: u16 = 6;
+pub const ABI_VERSION: u16 = 7;
 
 /// Size of a `comm`, `TASK_COMM_LEN` in include/linux/sched.h; always NUL-terminated by the kernel.
 pub const COMM_LEN: usize = 16;
@@ -338,4 +343,6 @@ pub struct Config {
     pub id_index_bits: u32,
     /// 1: uses of queues that are not there are recorded.
     pub stale_ids: u32,
+    /// 1: calls that no policy can want are left out.
+    pub scoped: u32,
 }

@@ -2,7 +2,7 @@
 //! [`Context`](msgget_trace_ebpf::Context) records of who makes them, leave through [`maps::RECORDS`], and what happened on the way is counted in [`maps::COUNTERS`].
 //!
 //! ```text
-//! hook ─► door, slot, task ─► budget ─► image ─► submit ─► ring
+//! hook ─► door, slot, task ─► wanted ─► budget ─► image ─► submit ─► ring
 //! ```
 #![no_std]
 #![no_main]
@@ -21,6 +21,7 @@ mod position;
 mod slot;
 mod submit;
 mod task;
+mod wanted;
 
 /// The verifier proves that no panic is reachable; this is what the linker asks for.
 #[panic_handler]

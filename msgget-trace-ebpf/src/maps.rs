@@ -10,7 +10,8 @@ use aya_ebpf::{
 use msgget_trace_ebpf::{
     Account, AccountKey, Call, Config, Context, Counters, FACTS as FACT_COUNT, Fact, IMAGES as IMAGE_COUNT,
     LISTED as LISTED_COUNT, MEMBERS as MEMBER_COUNT, OWNERS as OWNER_COUNT, Offsets, PROCESSES as PROCESS_COUNT,
-    RING_BYTES, Reader, SLOTS as SLOT_COUNT, Slot, State,
+    RING_BYTES, Reader, SCOPE_CGROUPS as SCOPE_CGROUP_COUNT, SCOPE_VALUES as SCOPE_VALUE_COUNT, SLOTS as SLOT_COUNT,
+    ScopeKey, Scopes, Slot, State,
 };
 
 use crate::image::Announced;
@@ -31,6 +32,7 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     burst: 0,
     id_index_bits: 0,
     stale_ids: 0,
+    scoped: 0,
 });
 
 /// Records on their way to user space.
@@ -53,6 +55,32 @@ pub(crate) fn reader() -> Reader {
     // nobody for a moment.
     unsafe { core::ptr::read_volatile(&raw const (*state).reader) }
 }
+
+/// The number of the scopes in force.
+#[inline(always)]
+pub(crate) fn scopes_in_force() -> u32 {
+    let Some(state) = STATE.get_ptr(0) else { return 0 };
+    // SAFETY: as in `reader`; one word.
+    unsafe { core::ptr::read_volatile(&raw const (*state).scopes) }
+}
+
+/// Those in force, and those that will be next or were before.
+#[map]
+static SCOPES: Array<Scopes> = Array::with_max_entries(2, 0);
+
+/// The scopes of that number.
+#[inline(always)]
+pub(crate) fn scopes<'a>(generation: u32) -> Option<&'a Scopes> {
+    SCOPES.get(generation & 1)
+}
+
+/// What policies say of single values, by those that are content with them: of two generations.
+#[map]
+pub(crate) static SCOPE_VALUES: HashMap<ScopeKey, u64> = HashMap::with_max_entries(2 * SCOPE_VALUE_COUNT, 0);
+
+/// The same of cgroups, as far as they are known.
+#[map]
+pub(crate) static SCOPE_CGROUPS: LruHashMap<ScopeKey, u64> = LruHashMap::with_max_entries(SCOPE_CGROUP_COUNT, 0);
 
 /// Calls in flight. User space maps it, to see who still is.
 #[map]

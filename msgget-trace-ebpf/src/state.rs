@@ -21,8 +21,9 @@ pub struct State {
     pub settings: [u8; 16],
     /// Bytes of the ring.
     pub ring_bytes: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Which [`Scopes`](crate::Scopes) are in force, by their number; 0: none, all calls are sent. A single word, so that
+    /// programs see the old or the new.
+    pub scopes: u32,
     /// The daemon that reads the ring.
     pub reader: Reader,
     /// When the hooks were attached; boot clock, ns, as all times here.

@@ -101,6 +101,10 @@ impl Daemon {
         self.later.back().unwrap_or(&self.source)
     }
 
+    fn hooks_mut(&mut self) -> &mut Source {
+        self.later.back_mut().unwrap_or(&mut self.source)
+    }
+
     /// Opens files that are outputs anew; false if none is one.
     pub fn reopen(&mut self) -> bool {
         self.outputs.reopen()
@@ -116,7 +120,11 @@ impl Daemon {
                     log::warn!("{warning}");
                 }
                 let to = policies.digest().unwrap_or_default();
-                self.pipeline.follow(Arc::new(policies));
+                self.config.policies = Arc::new(policies);
+                // What is in the ring is judged by the new ones, so that of these nothing is left out from here on.
+                self.pipeline.follow(Arc::clone(&self.config.policies));
+                let sieve = self.config.policies.sieve();
+                self.hooks_mut().leave_out(sieve.as_ref());
                 if to != before {
                     log::warn!("other policies are in force: {to}");
                     self.say(News::PolicyChange { from: before, to });
@@ -242,6 +250,9 @@ impl Daemon {
                 next.told_before(&event);
             }
             self.pipeline.finish(&event, tells, &mut self.outputs, &mut self.batch);
+            if let Some((cgroup, policies)) = self.pipeline.learned() {
+                self.hooks_mut().leave_out_cgroup(cgroup, policies);
+            }
         }
         true
     }

@@ -7,17 +7,20 @@ pub mod btf;
 pub mod in_flight;
 mod ladder;
 mod load;
+mod logger;
 mod mapping;
 mod offsets;
 pub mod pin;
 pub mod require;
 pub mod ring;
+mod scopes;
 mod settings;
 mod skipped;
 pub mod state;
 
 pub use ladder::{Choice, candidates};
-pub use load::{Handles, Kernel, KernelLogger};
+pub use load::{Handles, Kernel};
+pub use logger::KernelLogger;
 pub use settings::Settings;
 pub use skipped::Skipped;
 

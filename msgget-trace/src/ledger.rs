@@ -53,6 +53,7 @@ impl Ledger {
             ("submitted", kernel.submitted),
             ("aggregated", kernel.aggregated_calls()),
             ("lost", kernel.lost_ring_full),
+            ("out_of_scope", kernel.out_of_scope),
             ("skipped", skipped.calls),
             ("halves_skipped", skipped.halves),
             ("abandoned", *abandoned),

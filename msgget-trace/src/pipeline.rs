@@ -1,16 +1,18 @@
 //! An event's way from its source to the outputs: decided events and news of the sensor itself go in, what is wanted of them
 //! comes out, and every record is counted into exactly one number of a [`Tally`].
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
+
+use lru::LruCache;
 
 use crate::{
     canary::{Canary, CanaryLost},
     detect::{self, Engine, Finding, Tags},
     encode::{Item, Sensor},
-    enrich::{Enricher, Images, Who},
+    enrich::{Enricher, Images, Place, Who},
     event::{Aggregate, Call, Event, Health, Outcome},
     output::Outputs,
-    policy::{Exception, Judgement, Matched, Policies, Subject, What},
+    policy::{Exception, Judgement, Matched, Policies, Sieve, Subject, What},
 };
 
 /// What became of some records.
@@ -110,12 +112,19 @@ impl Tally {
     }
 }
 
+/// cgroups that are remembered to have been learned: fewer than the kernel program knows, so that none is forgotten there first.
+const LEARNED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
 /// What is wanted, and what exceptions have kept back.
 #[derive(Debug)]
 struct Policy {
     policies: Arc<Policies>,
     /// Findings kept back, by the place of the exception.
     suppressed: Vec<u64>,
+    /// What the kernel program is asked of them.
+    sieve: Option<Sieve>,
+    /// cgroups, by their ids, of which it has been told.
+    learned: LruCache<u64, ()>,
 }
 
 /// What becomes of an event.
@@ -131,7 +140,8 @@ enum Verdict<'a> {
 
 impl Policy {
     fn new(policies: Arc<Policies>) -> Self {
-        Self { suppressed: vec![0; policies.exceptions().len()], policies }
+        let (suppressed, sieve) = (vec![0; policies.exceptions().len()], policies.sieve());
+        Self { policies, suppressed, sieve, learned: LruCache::new(LEARNED) }
     }
 
     fn judge(&mut self, subject: &Subject<'_>) -> Verdict<'_> {
@@ -176,7 +186,15 @@ impl Policy {
             known.and_then(|nth| self.suppressed.get(nth)).copied().unwrap_or_default()
         };
         self.suppressed = policies.exceptions().iter().map(|exception| counted(&exception.name)).collect();
+        self.sieve = policies.sieve();
+        self.learned.clear();
         self.policies = policies;
+    }
+
+    /// What is to be told of the cgroup `id`, which is at `place`, if it has not been.
+    fn learn(&mut self, id: u64, place: &Place) -> Option<(u64, u64)> {
+        let policies = self.sieve.as_ref()?.of_place(place)?;
+        self.learned.put(id, ()).is_none().then_some((id, policies))
     }
 }
 
@@ -194,6 +212,8 @@ pub struct Pipeline {
     pub sensor: Sensor,
     /// Records of our own made so far.
     news: u64,
+    /// A cgroup of which the kernel program is to be told, and what.
+    learned: Option<(u64, u64)>,
     /// The latest proving call.
     canary: Option<Canary>,
     /// What became of the latest canary that arrived.
@@ -205,7 +225,8 @@ impl Pipeline {
     #[must_use]
     pub fn new(images: Images, enricher: Enricher, policies: Arc<Policies>, sensor: Sensor) -> Self {
         let policy = Policy::new(policies);
-        Self { engine: Engine::new(), enricher, images, policy, sensor, news: 0, canary: None, arrived: None }
+        let engine = Engine::new();
+        Self { engine, enricher, images, policy, sensor, news: 0, learned: None, canary: None, arrived: None }
     }
 
     /// What is wanted.
@@ -276,6 +297,7 @@ impl Pipeline {
         }
         let detect::Verdict { tags, findings } = self.engine.observe(event);
         let who = &self.enricher.who(event.caller());
+        self.learned = self.policy.learn(event.caller().cgroup_id, &who.place);
         match self.policy.judge(&Subject { what: What::Event(event), who, tags }) {
             Verdict::Wanted(policies) => {
                 outputs.tell(&Item::of(event, who, tags, policies), &self.sensor);
@@ -297,6 +319,11 @@ impl Pipeline {
                 self.engine.withdraw(finding);
             }
         }
+    }
+
+    /// The cgroup of which the last event told for the first time, by its id, and the policies that may want its calls, a bit each.
+    pub fn learned(&mut self) -> Option<(u64, u64)> {
+        self.learned.take()
     }
 
     /// True if `call` is a canary, which goes through the remaining stages, although nobody wants to read of it. What rules

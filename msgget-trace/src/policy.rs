@@ -4,6 +4,7 @@
 //! ```text
 //!  bytes ─► yaml ─► document ─┬─► events, filter (field, value), condition ─► Policy
 //!                             └─► exceptions
+//!  Policy ─► scope ─► Sieve, for the kernel program
 //! ```
 //!
 //! A policy is one of Tracee's. An event is wanted if any policy wants it, and always if there is none. Findings that an
@@ -16,11 +17,13 @@ mod field;
 mod filter;
 mod node;
 mod problem;
+mod scope;
 mod subject;
 mod value;
 mod yaml;
 
 pub use problem::{At, Problem};
+pub use scope::Sieve;
 pub use subject::{Subject, What};
 use uuid::Uuid;
 

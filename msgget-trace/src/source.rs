@@ -28,6 +28,7 @@ use crate::{
     event::{BootTime, Rung, decode::Decoder},
     failure::Failure,
     kernel::{Handles, Kernel, KernelLogger, Settings, Skipped, pin::Folder, require},
+    policy::Sieve,
 };
 
 /// Attached hooks, or detached ones whose ring is not empty yet.
@@ -97,6 +98,7 @@ impl Source {
         // From here on its end removes the pins again.
         let mut source = Self::new(kernel, handles, ring, never, never..never);
         source.handles.shared.set_reader(reader);
+        source.leave_out(config.policies.sieve().as_ref());
         let logger = source.kernel.logger()?;
         source.kernel.attach()?;
         source.decoder.attached = Clock::boot_now();
@@ -132,6 +134,7 @@ impl Source {
         // The images that the one before knew are announced again.
         let generation = state.reader.generation.wrapping_add(1);
         source.handles.shared.set_reader(Reader { generation, ..reader });
+        source.leave_out(config.policies.sieve().as_ref());
         Ok(Some(source))
     }
 
@@ -216,6 +219,20 @@ impl Source {
         self.kernel.offsets.absent()
     }
 
+    /// Has calls left out that nobody wants, from now on.
+    pub fn leave_out(&mut self, sieve: Option<&Sieve>) {
+        if let Err(error) = self.kernel.leave_out(sieve, &mut self.handles.shared) {
+            log::warn!("calls that no policy wants are sent all the same: {error}");
+        }
+    }
+
+    /// The same of a cgroup, by its id, and the policies that may want its calls.
+    pub fn leave_out_cgroup(&mut self, cgroup: u64, policies: u64) {
+        if let Err(error) = self.kernel.leave_out_cgroup(cgroup, policies, &self.handles.shared) {
+            log::debug!("calls of cgroup {cgroup} are sent all the same: {error}");
+        }
+    }
+
     /// From now on its calls are told of.
     pub fn trust(&mut self) {
         self.told.start = Clock::boot_now();
@@ -282,7 +299,7 @@ impl Drop for Source {
     }
 }
 
-const fn settings(rung: Rung, config: &Config) -> Settings {
+fn settings(rung: Rung, config: &Config) -> Settings {
     Settings {
         rung,
         scope: config.scope,
@@ -291,5 +308,6 @@ const fn settings(rung: Rung, config: &Config) -> Settings {
         command_lines: config.command_lines,
         budgets: config.budgets,
         stale_ids: config.stale_ids,
+        scoped: !config.policy_files.is_empty(),
     }
 }

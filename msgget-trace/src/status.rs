@@ -105,11 +105,12 @@ impl Status {
 }
 
 /// A word on each counter, for people.
-const WORDS: [(&str, &str); 40] = [
+const WORDS: [(&str, &str); 41] = [
     ("seen", "calls whose return the kernel side saw"),
     ("submitted", "of these, put into the ring"),
     ("aggregated", "of these, past a budget and only counted"),
     ("lost", "of these, without room in the ring"),
+    ("out_of_scope", "of these, in no policy's scope and left in the kernel"),
     ("skipped", "calls at most that the kernel kept from the hooks"),
     ("halves_skipped", "runs of other hooks that it skipped"),
     ("abandoned", "calls left in rings of daemons before that could not be read"),
@@ -117,7 +118,7 @@ const WORDS: [(&str, &str); 40] = [
     ("rejected", "of these, not understood: a defect"),
     ("canaries", "of these, the daemon's own calls"),
     ("early", "of these, from before the hooks were trusted or after others took over"),
-    ("witnesses", "of these, calls of strangers that tell what members did"),
+    ("witnesses", "of these, calls of others that tell what wanted ones did"),
     ("delivered", "of these, calls that are out as a line"),
     ("unwanted", "of these, calls and controls that no policy wants"),
     ("found", "findings of all rules"),

@@ -4,28 +4,13 @@
 
 mod common;
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use common::{
+    cgroup::{Cgroup, cgroup2},
     run,
     sys::{self, become_user, msgget},
 };
-
-/// Where cgroup v2 is mounted.
-fn cgroup2() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
-    mount.split(' ').nth(4).map(PathBuf::from)
-}
-
-/// A cgroup, removed when dropped.
-struct Cgroup(PathBuf);
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
 
 #[test]
 fn a_container_is_named_even_when_its_process_is_gone() {
@@ -33,13 +18,12 @@ fn a_container_is_named_even_when_its_process_is_gone() {
     let Some(mount) = cgroup2() else { skip!("no cgroup2 is mounted") };
     let id = format!("{:064x}", 0x00c0_ffee_u64 << 20 | u64::from(std::process::id()));
     let name = format!("docker-{id}.scope");
-    let cgroup = Cgroup(mount.join(&name));
-    fs::create_dir(&cgroup.0).unwrap();
+    let cgroup = Cgroup::make(mount.join(&name));
 
     let daemon = run(&[]);
     let child = sys::private_ipc(|| {
         let child = sys::fork(|| {
-            fs::write(cgroup.0.join("cgroup.procs"), "0").unwrap();
+            cgroup.enter();
             vec![msgget(21, 0)]
         });
         let pid = child.pid;
@@ -62,8 +46,7 @@ fn of_two_hundred_short_programs_every_one_is_named_whole() {
     let Some(mount) = cgroup2() else { skip!("no cgroup2 is mounted") };
     let id = format!("{:064x}", 0x00c0_fefe_u64 << 20 | u64::from(std::process::id()));
     let name = format!("docker-{id}.scope");
-    let cgroup = Cgroup(mount.join(&name));
-    fs::create_dir(&cgroup.0).unwrap();
+    let cgroup = Cgroup::make(mount.join(&name));
     let tiny = common::tiny::Tiny::new(KEY, 0);
 
     let daemon = run(&[]);

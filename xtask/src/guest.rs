@@ -62,7 +62,7 @@ pub(crate) struct Plan {
 
 /// Tests of what is the same on every rung, which a machine runs on its first one only: together
 /// with the next ones they take most of the time.
-const ONCE: [&str; 6] = ["attacks", "images", "ladder", "place", "stale_ids", "who"];
+const ONCE: [&str; 7] = ["attacks", "images", "ladder", "place", "scopes", "stale_ids", "who"];
 /// The same of what no option of a kernel changes, either: for plain machines.
 const PLAIN: [&str; 1] = ["continuity"];
 /// The same of what no kernel changes: for one machine.

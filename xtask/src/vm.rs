@@ -70,7 +70,7 @@ const MACHINES: [Machine; 4] = [
         kernel: LINUX_6_1,
         options: "preempt=full",
         must: Some("/sys/kernel/debug/sched/preempt=(full)"),
-        without: &["attacks", "stale_ids"],
+        without: &["attacks", "scopes", "stale_ids"],
         all: false,
         threads: 4,
         rungs: &["tp_btf"],

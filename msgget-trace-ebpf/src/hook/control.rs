@@ -5,7 +5,7 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::{debug, warn};
 use msgget_trace_ebpf::{Call, PAIRED};
 
-use super::{now, wanted};
+use super::now;
 use crate::{
     current::describe,
     door::Door,
@@ -14,12 +14,13 @@ use crate::{
     slot,
     submit::{send, step},
     task::Task,
+    wanted::followed,
 };
 
 /// It begins.
 #[inline(always)]
 pub(super) fn entered<C: EbpfContext>(ctx: &C, task: Task) {
-    if !wanted() {
+    if !followed() {
         return;
     }
     let tid = task.tid();
@@ -32,7 +33,7 @@ pub(super) fn entered<C: EbpfContext>(ctx: &C, task: Task) {
 /// It ends, or was refused before it began.
 #[inline(always)]
 pub(super) fn left<C: EbpfContext>(ctx: &C, task: Task, door: &Door, ret: i64) {
-    if !wanted() {
+    if !followed() {
         return;
     }
     let now = now();

@@ -27,13 +27,14 @@ use crate::{
         self, Door, registers,
         used::{MSGRCV_64, MSGSND_64, Used, stale},
     },
-    hook::{control, count_canary, now, used::failed, wanted},
+    hook::{control, count_canary, left_out, now, used::failed},
     image::announce,
     maps::{self, CALLS, CONTROLS, FACTS, RECEIPTS, SENDS},
     object::{Object, at},
     slot::{self, Pairing},
     submit::submit,
     task::Task,
+    wanted::{followed, in_scope},
 };
 
 /// `ipcget` serves queues, semaphores and shared memory: true if `ids` are the queues of namespace `ns`.
@@ -45,7 +46,7 @@ fn queues(ns: *const u8, ids: *const u8) -> bool {
 /// `ipcget(struct ipc_namespace *ns, struct ipc_ids *ids, const struct ipc_ops *ops, struct ipc_params *params)`.
 #[fentry(function = "ipcget")]
 fn ipcget_enter(ctx: FEntryContext) -> i32 {
-    if queues(ctx.arg(0), ctx.arg(1)) && wanted() {
+    if queues(ctx.arg(0), ctx.arg(1)) && followed() {
         let tid = Task::current().tid();
         if slot::enter(tid, now(), None) {
             maps::count(|counters| counters.slot_collisions += 1);
@@ -92,7 +93,7 @@ fn owner(queue: Object) -> Owner {
 /// Keeps what was found out until `ipcget` returns.
 #[inline(always)]
 fn note(fact: &Fact) {
-    if wanted() && FACTS.insert(Task::current().tid(), *fact, 0).is_err() {
+    if followed() && FACTS.insert(Task::current().tid(), *fact, 0).is_err() {
         maps::count(|counters| counters.facts_full += 1);
     }
 }
@@ -100,7 +101,7 @@ fn note(fact: &Fact) {
 /// `ipcget` returns an id or an errno.
 #[fexit(function = "ipcget")]
 fn ipcget_exit(ctx: FExitContext) -> i32 {
-    if !queues(ctx.arg(0), ctx.arg(1)) || !wanted() {
+    if !queues(ctx.arg(0), ctx.arg(1)) || !followed() {
         return 0;
     }
     let params = Object::new(ctx.arg(3));
@@ -129,7 +130,10 @@ fn ipcget_exit(ctx: FExitContext) -> i32 {
         let _ = FACTS.remove(tid);
     }
     let (pairing, after) = (&pairing, Position::default());
-    if admits(task, &Returned { door: &door, pairing, fact: fact.what, after, ret, now, witness: false }) {
+    let returned = Returned { door: &door, pairing, fact: fact.what, after, ret, now, witness: false };
+    if !in_scope(&door) {
+        left_out();
+    } else if admits(task, &returned) {
         let Some(call) = describe(CALLS, &door, pairing, now, ret) else { return 0 };
         call.fact = fact.what;
         call.fact_ns = fact.ns;
@@ -146,7 +150,7 @@ fn ipcget_exit(ctx: FExitContext) -> i32 {
 /// `freeque(struct ipc_namespace *ns, struct kern_ipc_perm *ipcp)`: the queue is whole still, and nothing keeps it.
 #[fentry(function = "freeque")]
 fn queue_removed(ctx: FEntryContext) -> i32 {
-    if !wanted() {
+    if !followed() {
         return 0;
     }
     let (namespace, queue) = (Object::new(ctx.arg(0)), Object::new(ctx.arg(1)));

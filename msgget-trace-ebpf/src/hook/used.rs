@@ -5,7 +5,7 @@
 
 use msgget_trace_ebpf::{Call, EVICTED, Position};
 
-use super::{now, wanted};
+use super::now;
 use crate::{
     budget::affords,
     current::describe,
@@ -15,13 +15,14 @@ use crate::{
     slot::Pairing,
     submit::{send, step},
     task::Task,
+    wanted::followed,
 };
 
 /// `task`, the current one, was told by `ret` that there is no such queue. Its record is put together in the scratch element
 /// `place`.
 #[inline(always)]
 pub(super) fn failed(place: u32, task: Task, used: &Used, ret: i64) {
-    if !wanted() {
+    if !followed() {
         return;
     }
     let now = now();

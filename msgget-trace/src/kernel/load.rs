@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs, io,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _},
     path::{Path, PathBuf},
 };
 
@@ -11,16 +11,17 @@ use aya::{
     maps::{Map, MapData, PerCpuArray},
     programs::{ProgramFd, ProgramInfo},
 };
-use aya_log::EbpfLogger;
-use msgget_trace_ebpf::{ABI_VERSION, Account, AccountKey, Config, Counters, MEMBERS, Mark, Offsets, Reader, State};
-use tokio::io::{Interest, unix::AsyncFd};
+use msgget_trace_ebpf::{
+    ABI_VERSION, Account, AccountKey, Config, Counters, MEMBERS, Mark, Offsets, Reader, SCOPE_CGROUPS, SCOPE_VALUES,
+    ScopeKey, Scopes, State,
+};
 use uuid::Uuid;
 
 use super::{
-    OBJECT, Settings, Skipped, accounts::Accounts, attach::Links, in_flight::InFlight, offsets, pin, ring::Ring,
-    state::Shared,
+    KernelLogger, OBJECT, Settings, Skipped, accounts::Accounts, attach::Links, in_flight::InFlight, offsets, pin,
+    ring::Ring, scopes::ScopeMaps, state::Shared,
 };
-use crate::{config::Scope, event::Rung, failure::Failure, readiness::watch};
+use crate::{config::Scope, event::Rung, failure::Failure, policy::Sieve};
 
 /// A type of the ABI, in a wrapper of ours: the rules of coherence let nobody else declare it plain data for aya.
 #[derive(Clone, Copy)]
@@ -37,6 +38,10 @@ unsafe impl aya::Pod for Abi<Counters> {}
 unsafe impl aya::Pod for Abi<Account> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Abi<AccountKey> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Abi<Scopes> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Abi<ScopeKey> {}
 
 /// One [`Counters`] for each CPU.
 type PerCpu = PerCpuArray<MapData, Abi<Counters>>;
@@ -64,6 +69,7 @@ pub struct Kernel {
     foreign: bool,
     counters: PerCpu,
     accounts: Accounts,
+    scopes: ScopeMaps,
     /// The folder of the pins.
     set: Option<PathBuf>,
     /// Which members this kernel has.
@@ -97,14 +103,14 @@ impl Kernel {
         }
         let mut maps =
             |name: &str| ebpf.take_map(name).ok_or_else(|| unexpected("a map is missing from the kernel program"));
-        let (mut handles, counters, accounts) = share(&mut maps, settings.ring_bytes)?;
+        let (mut handles, Tables { counters, accounts, scopes }) = share(&mut maps, settings.ring_bytes)?;
         let state = State {
             version: 0,
             rung: rung_number(settings.rung),
             ring: ring.into_bytes(),
             settings: settings.digest(&offsets, read_kernel),
             ring_bytes: settings.ring_bytes,
-            reserved: 0,
+            scopes: 0,
             reader: Reader::default(),
             attached_ns: 0,
             from_ns: u64::MAX,
@@ -115,7 +121,18 @@ impl Kernel {
         let programs = Vec::new();
         let (settings, foreign) = (*settings, false);
         Ok((
-            Self { links: None, ebpf: Some(ebpf), programs, settings, foreign, counters, accounts, set, offsets },
+            Self {
+                links: None,
+                ebpf: Some(ebpf),
+                programs,
+                settings,
+                foreign,
+                counters,
+                accounts,
+                scopes,
+                set,
+                offsets,
+            },
             handles,
         ))
     }
@@ -145,7 +162,8 @@ impl Kernel {
             return pin::remove(set).map(|()| None);
         }
         let foreign = [true, false].iter().all(|read| settings.digest(&offsets, *read) != state.settings);
-        let Ok((handles, counters, accounts)) = share(&mut maps, state.ring_bytes) else { return Ok(None) };
+        let Ok((handles, tables)) = share(&mut maps, state.ring_bytes) else { return Ok(None) };
+        let Tables { counters, accounts, scopes } = tables;
         let program = |name| ProgramInfo::from_pin(set.join(format!("prog_{name}"))).and_then(|info| info.fd()).ok();
         // What is there counts, for whoever left it may have been told something else.
         let stale_ids = Links::sees_uses(rung, set).unwrap_or(settings.stale_ids);
@@ -158,7 +176,8 @@ impl Kernel {
         }
         let settings = Settings { ring_bytes: state.ring_bytes, ..settings };
         let set = Some(set.to_owned());
-        Ok(Some((Self { links, ebpf: None, programs, settings, foreign, counters, accounts, set, offsets }, handles)))
+        let kernel = Self { links, ebpf: None, programs, settings, foreign, counters, accounts, scopes, set, offsets };
+        Ok(Some((kernel, handles)))
     }
 
     /// Attaches the hooks.
@@ -250,6 +269,23 @@ impl Kernel {
         self.accounts.close(key)
     }
 
+    /// Leaves out the calls that `sieve` says nobody wants, where the programs were loaded to do so. `shared` is what was handed
+    /// out with them.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] when the tables cannot be written: nothing is left out then.
+    pub fn leave_out(&mut self, sieve: Option<&Sieve>, shared: &mut Shared) -> Result<(), Failure> {
+        if self.settings.scoped && !self.foreign { self.scopes.set(sieve, shared) } else { Ok(()) }
+    }
+
+    /// Leaves out the calls from a cgroup, by its id, that none of `policies` may want.
+    ///
+    /// # Errors
+    /// As [`Self::leave_out`].
+    pub fn leave_out_cgroup(&mut self, cgroup: u64, policies: u64, shared: &Shared) -> Result<(), Failure> {
+        if self.settings.scoped && !self.foreign { self.scopes.learn(cgroup, policies, shared) } else { Ok(()) }
+    }
+
     /// Runs of our programs that the kernel skipped so far.
     #[must_use]
     pub fn skipped(&self) -> Skipped {
@@ -270,9 +306,7 @@ impl Kernel {
     /// [`Failure::Refused`] when their map is missing or cannot be polled.
     pub fn logger(&mut self) -> Result<KernelLogger, Failure> {
         let Some(ebpf) = &mut self.ebpf else { return Err(unexpected("an adopted program has no log")) };
-        let logger = EbpfLogger::init(ebpf).map_err(|error| refused("the log", &error))?;
-        let ready = logger.as_fd().try_clone_to_owned().and_then(|fd| watch(fd, Interest::READABLE));
-        Ok(KernelLogger { logger, ready: ready.map_err(Failure::internal("watching the kernel log"))? })
+        KernelLogger::new(ebpf)
     }
 }
 
@@ -282,43 +316,31 @@ impl fmt::Debug for Kernel {
     }
 }
 
-/// Shows what the kernel program says, through the `log` crate.
-pub struct KernelLogger {
-    logger: EbpfLogger<&'static dyn log::Log>,
-    ready: AsyncFd<OwnedFd>,
-}
-
-impl KernelLogger {
-    /// Shows messages as they come; does not end by itself.
-    ///
-    /// # Errors
-    /// Those of the runtime's poll.
-    pub async fn show(mut self) -> io::Result<()> {
-        loop {
-            self.ready.readable().await?.clear_ready();
-            self.logger.flush();
-        }
-    }
-}
-
 fn open(settings: &Settings, offsets: Offsets, read_kernel: bool) -> Result<Ebpf, Failure> {
     // The member table takes 4 MiB and is used by `exec` only.
     let members = if settings.scope == Scope::Descendants { MEMBERS } else { 1 };
+    let (values, cgroups) = if settings.scoped { (2 * SCOPE_VALUES, SCOPE_CGROUPS) } else { (1, 1) };
     EbpfLoader::new()
         .override_global("OFFSETS", &Abi(offsets), true)
         .override_global("CONFIG", &Abi(settings.config(read_kernel)), true)
         .override_global("AYA_LOG_LEVEL", &settings.log_level(), true)
         .map_max_entries("RECORDS", settings.ring_bytes)
         .map_max_entries("MEMBERS", members)
+        .map_max_entries("SCOPE_VALUES", values)
+        .map_max_entries("SCOPE_CGROUPS", cgroups)
         .load(OBJECT)
         .map_err(|error| refused("the maps", &error))
 }
 
+/// What is shared with the programs through system calls.
+struct Tables {
+    counters: PerCpu,
+    accounts: Accounts,
+    scopes: ScopeMaps,
+}
+
 /// Maps into our memory what `maps` finds by name.
-fn share(
-    maps: &mut impl FnMut(&str) -> Result<Map, Failure>,
-    ring_bytes: u32,
-) -> Result<(Handles, PerCpu, Accounts), Failure> {
+fn share(maps: &mut impl FnMut(&str) -> Result<Map, Failure>, ring_bytes: u32) -> Result<(Handles, Tables), Failure> {
     let Map::RingBuf(records) = maps("RECORDS")? else { return Err(unexpected("RECORDS is no ring")) };
     let fd = records.fd().as_fd().try_clone_to_owned();
     let fd = fd.map_err(Failure::internal("duplicating the ring's descriptor"))?;
@@ -328,7 +350,8 @@ fn share(
     let Map::Array(state) = maps("STATE")? else { return Err(unexpected("STATE is no array")) };
     let shared = Shared::new(state.fd().as_fd()).map_err(Failure::internal("mapping the state"))?;
     let counters = PerCpuArray::try_from(maps("COUNTERS")?).map_err(|error| refused("the counters", &error))?;
-    Ok((Handles { ring, in_flight, shared }, counters, Accounts::new(maps)?))
+    let tables = Tables { counters, accounts: Accounts::new(maps)?, scopes: ScopeMaps::new(maps)? };
+    Ok((Handles { ring, in_flight, shared }, tables))
 }
 
 /// A rung in the words of [`State`].

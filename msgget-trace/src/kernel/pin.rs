@@ -30,7 +30,18 @@ const BPF_FS: libc::__fsword_t = 0xcafe_4a11;
 const BPFFS: &str = "/sys/fs/bpf";
 
 /// The maps of a set.
-pub(super) const MAPS: [&str; 7] = ["RECORDS", "COUNTERS", "SLOTS", "STATE", "PROCESSES", "OWNERS", "LISTED"];
+pub(super) const MAPS: [&str; 10] = [
+    "RECORDS",
+    "COUNTERS",
+    "SLOTS",
+    "STATE",
+    "PROCESSES",
+    "OWNERS",
+    "LISTED",
+    "SCOPES",
+    "SCOPE_VALUES",
+    "SCOPE_CGROUPS",
+];
 
 /// The folder of all sets, which nobody else has as long as this lives.
 #[derive(Debug)]

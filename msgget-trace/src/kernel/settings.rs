@@ -27,6 +27,8 @@ pub struct Settings {
     pub budgets: Budgets,
     /// Whether uses of queues that are not there are told of.
     pub stale_ids: bool,
+    /// Whether there are policies, by which calls can be left out.
+    pub scoped: bool,
 }
 
 impl Settings {
@@ -41,6 +43,7 @@ impl Settings {
             burst: self.budgets.burst,
             id_index_bits: require::id_index_bits(),
             stale_ids: u32::from(self.stale_ids),
+            scoped: u32::from(self.scoped),
         }
     }
 

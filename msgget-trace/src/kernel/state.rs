@@ -50,6 +50,19 @@ impl Shared {
         unsafe { (&raw mut (*self.state()).reader).write_volatile(reader) };
     }
 
+    /// Which scopes are in force; 0: none.
+    #[must_use]
+    pub fn scopes(&self) -> u32 {
+        self.read().scopes
+    }
+
+    /// Puts these into force.
+    pub fn set_scopes(&mut self, scopes: u32) {
+        fence(Ordering::Release);
+        // SAFETY: as in `read`.
+        unsafe { (&raw mut (*self.state()).scopes).write_volatile(scopes) };
+    }
+
     /// Says when the hooks were attached.
     pub fn set_attached(&mut self, attached_ns: u64) {
         // SAFETY: as in `read`.

@@ -18,7 +18,7 @@ pub(super) struct Relation {
 
 /// Every relation there is, in the order of the flow. A counter of a further way out of a hop is one more word here.
 pub(super) const RELATIONS: [Relation; 7] = [
-    Relation { entered: &["seen"], left: &["submitted", "aggregated", "lost"] },
+    Relation { entered: &["seen"], left: &["submitted", "aggregated", "lost", "out_of_scope"] },
     Relation { entered: &["aggregated"], left: &["attributed", "unattributed"] },
     Relation { entered: &["controls_seen"], left: &["controls_submitted", "controls_lost"] },
     Relation { entered: &["uses_seen"], left: &["uses_submitted", "uses_past_budget", "uses_lost"] },

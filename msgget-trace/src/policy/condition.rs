@@ -149,6 +149,11 @@ pub(super) struct Condition {
 }
 
 impl Condition {
+    /// Whether it asks about `variable`.
+    pub(super) fn asks(&self, variable: &str) -> bool {
+        self.program.references().has_variable(variable)
+    }
+
     /// Whether it holds of `subject`. One that depends on what is not known does not, nor does its contrary.
     pub(super) fn holds(&self, subject: &Subject<'_>) -> bool {
         let facts = Facts(*subject);

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use super::{Subject, events};
 use crate::{
     detect::Value,
+    enrich::container::Container,
     event::{Caller, Errno, Outcome, before_nul},
 };
 
@@ -234,6 +235,15 @@ impl Field {
         }
     }
 
+    /// What it is of a caller in `container`, if that alone decides.
+    pub(super) fn of_container<'a>(&self, container: Option<&'a Container>) -> Option<Fact<'a>> {
+        match self {
+            Self::ContainerId => Some(word(container.map(|container| &*container.id))),
+            Self::Contained => Some(Fact::Number(container.is_some().into())),
+            _ => None,
+        }
+    }
+
     /// What it is of `subject`; of a finding, in the call that completed it.
     pub(super) fn fact<'a>(&self, subject: &Subject<'a>) -> Fact<'a> {
         let caller = subject.caller();
@@ -259,8 +269,7 @@ impl Field {
             Self::Comm => text(Some(before_nul(&caller.comm))),
             Self::Executable => text(executable(caller)),
             Self::HostName => text(caller.nodename.as_ref().map(|name| before_nul(name))),
-            Self::ContainerId => word(container.map(|container| &*container.id)),
-            Self::Contained => Fact::Number(container.is_some().into()),
+            Self::ContainerId | Self::Contained => self.of_container(container).unwrap_or(Fact::Absent),
             Self::PodUid => word(container.and_then(|container| container.pod_uid.as_deref())),
             Self::Syscall => word(Some(subject.behind().system_call().unwrap_or(events::MSGCTL))),
             Self::Result => Fact::Number(subject.behind().result().into()),

@@ -5,7 +5,7 @@
 
 use super::{
     Subject,
-    field::{Field, Kind, Where},
+    field::{Fact, Field, Kind, Where},
     problem::Log,
     value::{Op, Value},
     yaml::Text,
@@ -33,17 +33,31 @@ pub(super) struct Group {
 
 impl Group {
     fn holds(&self, subject: &Subject<'_>) -> bool {
-        use super::field::Fact;
         let mut fact = self.field.fact(subject);
         if let (Some(mask), Fact::Number(number)) = (self.mask, &mut fact) {
             *number &= mask;
         }
-        self.any.iter().any(|value| value.holds(&fact, Op::Is))
-            || !self.all.is_empty() && self.all.iter().all(|(op, value)| value.holds(&fact, *op))
+        self.holds_of(&fact)
+    }
+
+    /// Whether it holds where `fact` is all that the field is, or that its mask leaves of it.
+    pub(super) fn holds_of(&self, fact: &Fact<'_>) -> bool {
+        self.any.iter().any(|value| value.holds(fact, Op::Is))
+            || !self.all.is_empty() && self.all.iter().all(|(op, value)| value.holds(fact, *op))
+    }
+
+    /// Every value that is named.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
+        self.any.iter().chain(self.all.iter().map(|(_, value)| value))
     }
 }
 
 impl Filters {
+    /// Each field's.
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.0
+    }
+
     /// Whether all hold of `subject`.
     pub(super) fn hold(&self, subject: &Subject<'_>) -> bool {
         self.0.iter().all(|group| group.holds(subject))

@@ -4,6 +4,7 @@ mod documents;
 mod errors;
 mod mutation;
 mod operators;
+mod scopes;
 
 use std::sync::Arc;
 

@@ -64,6 +64,11 @@ impl Pattern {
         }
     }
 
+    /// The bytes, if nothing else will do.
+    pub(super) fn exact(&self) -> Option<&[u8]> {
+        (!self.before && !self.behind).then_some(&self.bytes)
+    }
+
     /// The same, and all that goes on after it.
     pub(super) fn or_longer(self) -> Self {
         Self { behind: true, ..self }

@@ -141,8 +141,10 @@ impl Source {
         let mut aggregated = Counts(self.base.aggregated);
         aggregated.add(&self.attribution.told());
         self.accounted.aggregated = aggregated.0;
-        self.accounted.seen =
-            self.accounted.submitted + self.accounted.aggregated_calls() + self.accounted.lost_ring_full;
+        self.accounted.seen = self.accounted.submitted
+            + self.accounted.aggregated_calls()
+            + self.accounted.lost_ring_full
+            + self.accounted.out_of_scope;
         self.accounted.controls_seen = self.accounted.controls_submitted + self.accounted.controls_lost;
         let uses = self.accounted.uses_submitted + self.accounted.uses_past_budget + self.accounted.uses_lost;
         self.accounted.uses_seen = uses;

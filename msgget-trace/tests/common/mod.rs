@@ -3,6 +3,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod bpffs;
+pub(crate) mod cgroup;
 pub(crate) mod int80;
 pub(crate) mod line;
 pub(crate) mod live;

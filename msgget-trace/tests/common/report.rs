@@ -111,7 +111,11 @@ impl Report {
     pub(crate) fn add_up(&self, calls: usize, controls: usize, findings: usize) {
         let balance = self.balance();
         assert_eq!(balance["rejected"], 0, "{balance:?}");
-        assert_eq!(balance["seen"], balance["submitted"] + balance["aggregated"] + balance["lost"], "{balance:?}");
+        assert_eq!(
+            balance["seen"],
+            balance["submitted"] + balance["aggregated"] + balance["lost"] + balance["out_of_scope"],
+            "{balance:?}"
+        );
         assert_eq!(balance["controls_seen"], balance["controls_submitted"] + balance["controls_lost"], "{balance:?}");
         let uses = balance["uses_submitted"] + balance["uses_past_budget"] + balance["uses_lost"];
         assert_eq!(balance["uses_seen"], uses, "{balance:?}");
