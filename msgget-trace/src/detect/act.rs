@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{Actor, Certainty, actor::ProcessId};
 use crate::event::{BootTime, CallId};
 
@@ -99,11 +101,11 @@ impl Window<'_> {
 
 /// The latest acts on one key, in the order of their records.
 #[derive(Debug, Default)]
-pub(super) struct History(Vec<Act>);
+pub(super) struct History(SmallVec<[Act; 1]>);
 
 impl History {
     /// Of a key that nobody asked for yet.
-    pub(super) const EMPTY: &'static Self = &Self(Vec::new());
+    pub(super) const EMPTY: &'static Self = &Self(SmallVec::new_const());
 
     /// Remembers `act`; how many more acts are remembered now, which may be none.
     pub(super) fn push(&mut self, act: Act) -> usize {
@@ -131,7 +133,7 @@ impl History {
 
     /// Takes out what `process` did.
     pub(super) fn take(&mut self, process: ProcessId) -> Vec<Act> {
-        self.0.extract_if(.., |act| act.actor.process() == process).collect()
+        self.0.drain_filter(|act| act.actor.process() == process).collect()
     }
 
     pub(super) fn len(&self) -> usize {

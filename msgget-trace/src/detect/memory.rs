@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{
     Actor, Party,
     act::{Act, History},
@@ -106,7 +108,7 @@ pub(super) struct Queue {
     /// Who made it, if that was seen.
     pub(super) creator: Option<Holder>,
     /// Others who got it, the first of them.
-    pub(super) users: Vec<Holder>,
+    pub(super) users: SmallVec<[Holder; 1]>,
     /// By whom it was removed.
     pub(super) removed: Option<Box<Holder>>,
 }
@@ -115,12 +117,12 @@ impl Queue {
     /// The one that `call` made.
     pub(super) fn made(call: &Call, creator: Holder) -> Self {
         let (cuid, mode) = (creator.actor.euid, Some(call.flags.mode()));
-        Self { key: call.key, cuid, mode, creator: Some(creator), users: Vec::new(), removed: None }
+        Self { key: call.key, cuid, mode, creator: Some(creator), users: SmallVec::new(), removed: None }
     }
 
     /// One of which only the key is known.
     fn found(key: i32) -> Self {
-        Self { key, cuid: None, mode: None, creator: None, users: Vec::new(), removed: None }
+        Self { key, cuid: None, mode: None, creator: None, users: SmallVec::new(), removed: None }
     }
 
     /// Whether `event`, which names its id, shows that its caller is where it was made: ids alone are the same everywhere.
@@ -295,7 +297,6 @@ impl Memory {
         let process = user.actor.process();
         let known = queue.holders().any(|(_, holder)| holder.actor.process() == process);
         if !known && queue.users.len() < USERS {
-            queue.users.reserve_exact(1);
             queue.users.push(user);
         }
     }
