@@ -3,21 +3,19 @@
 //!
 //! A daemon reads one source at a time. When it changes its hooks, the new ones are attached before the old ones go, and
 //! the moment between divides the calls among them. A call that one saw return before that moment, and the other after it
-//! (they do not look at the same instruction), is told of by the first.
+//! (they do not look at the same instruction), is told of by the former (`told`).
 
 mod count;
 mod kinds;
 mod read;
+mod told;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    ops::Range,
-    path::Path,
-};
+use std::{collections::VecDeque, path::Path};
 
 use kinds::Kinds;
 use msgget_trace_ebpf::{Counters, Reader};
 pub use read::Batch;
+use told::Told;
 use uuid::Uuid;
 
 use crate::{
@@ -39,10 +37,8 @@ pub struct Source {
     decoder: Decoder,
     decider: Decider,
     attribution: Attribution,
-    /// The events that this source tells of: those that returned within.
-    told: Range<BootTime>,
-    /// By thread, when the call returned that the former source told of last.
-    former: HashMap<u32, BootTime>,
+    /// The events that this source tells of.
+    told: Told,
     /// What had been skipped when it handed over.
     skipped: Option<Skipped>,
     /// Calls that decide would have needed and that were not sent, as far as it has been told.
@@ -94,9 +90,8 @@ impl Source {
         let ring = Uuid::now_v7();
         let set = folder.map(|folder| folder.set(ring));
         let (kernel, handles) = Kernel::load(&settings(rung, config), ring, set)?;
-        let never = BootTime(u64::MAX);
         // From here on its end removes the pins again.
-        let mut source = Self::new(kernel, handles, ring, never, never..never);
+        let mut source = Self::new(kernel, handles, ring, BootTime(u64::MAX), Told::nothing());
         source.handles.shared.set_reader(reader);
         source.leave_out(config.policies.sieve().as_ref());
         let logger = source.kernel.logger()?;
@@ -115,7 +110,7 @@ impl Source {
         let Some((kernel, mut handles)) = Kernel::adopt(&settings(Rung::TpBtf, config), set)? else { return Ok(None) };
         let Some(mark) = handles.shared.marked(handles.ring.cursor()) else { return Ok(None) };
         let state = handles.shared.read();
-        let (ring, told) = (Uuid::from_bytes(state.ring), BootTime(state.from_ns)..BootTime(state.until_ns));
+        let (ring, told) = (Uuid::from_bytes(state.ring), Told::new(BootTime(state.from_ns), BootTime(state.until_ns)));
         let mut source = Self::new(kernel, handles, ring, BootTime(state.attached_ns), told);
         source.base = mark.counters;
         source.base_skipped = mark.skipped.into();
@@ -138,7 +133,7 @@ impl Source {
         Ok(Some(source))
     }
 
-    fn new(kernel: Kernel, handles: Handles, ring: Uuid, attached: BootTime, told: Range<BootTime>) -> Self {
+    fn new(kernel: Kernel, handles: Handles, ring: Uuid, attached: BootTime, told: Told) -> Self {
         let decoder = Decoder { ring, rung: kernel.rung(), offsets: kernel.offsets, attached, detached: None };
         Self {
             kernel,
@@ -147,7 +142,6 @@ impl Source {
             decider: Decider::new(require::id_index_bits()),
             attribution: Attribution::default(),
             told,
-            former: HashMap::new(),
             skipped: None,
             lost: 0,
             said: Kinds::default(),
@@ -205,7 +199,7 @@ impl Source {
     /// Whether it may go on: its hooks are attached, they are what we would have, and no others have taken over.
     #[must_use]
     pub fn current(&self) -> bool {
-        self.kernel.attached() && !self.kernel.foreign() && self.told.end == BootTime(u64::MAX)
+        self.kernel.attached() && !self.kernel.foreign() && self.told.is_last()
     }
 
     /// The hooks.
@@ -235,19 +229,20 @@ impl Source {
 
     /// From now on its calls are told of.
     pub fn trust(&mut self) {
-        self.told.start = Clock::boot_now();
+        self.told.begin(Clock::boot_now());
         self.trusted = true;
         self.keep_span();
     }
 
     fn keep_span(&mut self) {
-        self.handles.shared.set_span(self.told.start.0, self.told.end.0);
+        let [from, until] = self.told.span();
+        self.handles.shared.set_span(from.0, until.0);
     }
 
     /// Lets `next`, whose hooks are attached, tell of the calls from now on, and detaches its own.
     pub fn hand_over(&mut self, next: &mut Self) {
         next.trust();
-        self.told.end = next.told.start;
+        self.told.end(&next.told);
         self.keep_span();
         // What it misses from now on, the other one tells.
         self.skipped = Some(self.kernel.skipped());
@@ -256,8 +251,8 @@ impl Source {
 
     /// Gives way to `next`, which has taken over, as [`Self::hand_over`] would have done to its end.
     pub fn give_way(&mut self, next: &Self) {
-        if self.told.end == BootTime(u64::MAX) {
-            self.told.end = next.told.start;
+        if self.told.is_last() {
+            self.told.end(&next.told);
             self.keep_span();
         }
         if self.kernel.attached() {

@@ -32,13 +32,12 @@ impl Source {
     pub fn tells_of(&self, event: &Event) -> bool {
         // Whose entry was not seen may have been under way when the hooks came.
         let entered = event.entered().unwrap_or(self.decoder.attached);
-        let before = self.former.get(&event.caller().host.tid).is_some_and(|left| *left >= entered);
-        self.told.contains(&event.left()) && !before
+        self.told.tells_of(event.caller().host.tid, entered, event.left())
     }
 
-    /// Notes that the former source told of `event`. There are not more of these than its ring held.
+    /// Notes that the former source told of `event`.
     pub fn told_before(&mut self, event: &Event) {
-        self.former.insert(event.caller().host.tid, event.left());
+        self.told.told_before(event.caller().host.tid, event.left());
     }
 
     /// Begins a batch.

@@ -1,0 +1,137 @@
+//! Which events a source tells of, where others were attached before or after it: when an event was entered and left goes in,
+//! whether it is this one's to tell comes out.
+//!
+//! Two sources take down different moments of one call, and either may be the first to: probes of a tracepoint run in the order in
+//! which they were attached, programs of a trampoline in the opposite one (`bpf_trampoline_link_prog`, kernel/bpf/trampoline.c), and
+//! anything may come between them. So the former goes on to tell of what it sees for as long as that may take, and what it has
+//! told of, the next one, which is read after it, leaves out.
+
+use std::collections::HashMap;
+
+use crate::event::BootTime;
+
+/// How far the moments may lie apart: 1 s, in ns. The hooks of the former are gone long before.
+const APART: u64 = 1_000_000_000;
+
+/// The end of what a source tells of that has no successor.
+const NEVER: BootTime = BootTime(u64::MAX);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Told {
+    from: BootTime,
+    until: BootTime,
+    /// By thread, when the event was left that the former source told of last.
+    former: HashMap<u32, BootTime>,
+}
+
+impl Told {
+    /// Events that were left between the two moments, the second excluded.
+    pub(super) fn new(from: BootTime, until: BootTime) -> Self {
+        Self { from, until, former: HashMap::new() }
+    }
+
+    /// None, until [`Self::begin`].
+    pub(super) fn nothing() -> Self {
+        Self::new(NEVER, NEVER)
+    }
+
+    /// From `now` on.
+    pub(super) fn begin(&mut self, now: BootTime) {
+        self.from = now;
+    }
+
+    /// The other one has begun, and this one's hooks go, or went, at once.
+    pub(super) fn end(&mut self, next: &Self) {
+        self.until = BootTime(next.from.0.saturating_add(APART));
+    }
+
+    /// True as long as there is no other.
+    pub(super) fn is_last(&self) -> bool {
+        self.until == NEVER
+    }
+
+    /// The two moments.
+    pub(super) fn span(&self) -> [BootTime; 2] {
+        [self.from, self.until]
+    }
+
+    /// Whether an event of `thread` that was `entered` and `left` is to be told of.
+    pub(super) fn tells_of(&self, thread: u32, entered: BootTime, left: BootTime) -> bool {
+        let before = self.former.get(&thread).is_some_and(|told| *told >= entered);
+        (self.from..self.until).contains(&left) && !before
+    }
+
+    /// Notes that the former source told of an event. There are not more of these than its ring held.
+    pub(super) fn told_before(&mut self, thread: u32, left: BootTime) {
+        self.former.insert(thread, left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Calls of three threads: the pause before each, and how long after its beginning either source sees it return.
+        #[test]
+        fn every_call_is_told_of_once(
+            calls in prop::collection::vec((1..100_u64, prop::array::uniform2(1..50_u64), 0..3_u32), 1..60),
+            [attached, begins, detached] in prop::array::uniform3(1..600_u64),
+        ) {
+            // One after the other.
+            let begins = attached + begins;
+            let detached = begins + detached;
+            let (mut former, mut next) = (Told::new(BootTime(0), NEVER), Told::nothing());
+            next.begin(BootTime(begins));
+            former.end(&next);
+            let mut clocks = [0; 3];
+            let mut told = vec![0; calls.len()];
+            let mut by_next = Vec::new();
+            for (nth, (pause, after, thread)) in calls.into_iter().enumerate() {
+                let clock = &mut clocks[thread as usize];
+                let entered = *clock + pause;
+                let [by_former, left] = after.map(|after| entered + after);
+                let (first, last) = (by_former.min(left), by_former.max(left));
+                *clock = last;
+                // Whoever is among the hooks when the first of them runs, runs, too.
+                if first < detached && former.tells_of(thread, BootTime(entered), BootTime(by_former)) {
+                    told[nth] += 1;
+                    next.told_before(thread, BootTime(by_former));
+                }
+                if first >= attached {
+                    by_next.push((nth, thread, BootTime(entered.max(attached)), BootTime(left)));
+                }
+            }
+            // What the former saw has been read before.
+            for (nth, thread, entered, left) in by_next {
+                told[nth] += u32::from(next.tells_of(thread, entered, left));
+            }
+            prop_assert!(told.iter().all(|times| *times == 1), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_looks_first_loses_nothing() {
+        let (mut former, mut next) = (Told::new(BootTime(0), NEVER), Told::nothing());
+        assert!(
+            former.is_last()
+                && former.tells_of(1, BootTime(1), BootTime(2))
+                && !next.tells_of(1, BootTime(1), BootTime(2))
+        );
+        next.begin(BootTime(100));
+        former.end(&next);
+        assert!(!former.is_last());
+        // The next one looks first, and its time has not begun; when the former does, it has.
+        let [entered, by_next, by_former] = [90, 99, 101].map(BootTime);
+        assert!(former.tells_of(1, entered, by_former) && !next.tells_of(1, entered, by_next));
+        // Both see it in time.
+        let [entered, by_former, by_next] = [95, 101, 102].map(BootTime);
+        assert!(former.tells_of(2, entered, by_former) && next.tells_of(2, entered, by_next));
+        next.told_before(2, by_former);
+        assert!(!next.tells_of(2, entered, by_next) && next.tells_of(2, BootTime(103), BootTime(104)));
+        assert!(!former.tells_of(3, BootTime(1), BootTime(100 + APART)));
+    }
+}
