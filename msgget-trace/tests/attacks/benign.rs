@@ -4,10 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     os::unix::fs::{PermissionsExt as _, chown},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use msgget_trace::detect::{RULES, Severity};
+use serde_json::Value;
 
 use crate::{
     common::live,
@@ -82,6 +84,9 @@ for key in range(1, 31):
     },
 ];
 
+/// Lines of a recording at most: one program makes thousands.
+const LINES: usize = 120;
+
 /// What was run, and where.
 pub(crate) struct Benign(Vec<(&'static str, Space)>);
 
@@ -113,6 +118,17 @@ impl Benign {
         Self(run)
     }
 
+    /// Writes what was seen of each program to a file of its own in `folder`, as tests/corpus has them: the first lines, without command lines, and
+    /// with another machine's names.
+    pub(crate) fn record(&self, seen: &Seen, folder: &Path) {
+        for (name, space) in &self.0 {
+            let lines = seen.events(space.number).take(LINES).cloned().zip(1..);
+            let text: String = lines.map(|(line, nth)| format!("{}\n", neutral(line, nth))).collect();
+            let program = name.split(' ').next().unwrap();
+            fs::write(folder.join(format!("{program}.jsonl")), text).unwrap();
+        }
+    }
+
     pub(crate) fn judge(&self, seen: &Seen, score: &mut Score) {
         for (name, space) in &self.0 {
             let calls = seen.calls(|line| line["ipcNamespace"] == space.number);
@@ -132,6 +148,25 @@ impl Benign {
             println!("{name} on {}: {calls} calls, {} findings", seen.hook, found.len());
         }
     }
+}
+
+/// `line` of another machine, the `nth` that it told.
+fn neutral(mut line: Value, nth: u64) -> Value {
+    line["sequence"] = nth.into();
+    for (name, value) in [
+        ("hostName", "corpus"),
+        ("hostId", "00000000000000000000000000000000"),
+        ("bootId", "00000000-0000-4000-8000-000000000000"),
+        ("parentExecutable", "/usr/bin/dash"),
+    ] {
+        if !line[name].is_null() {
+            line[name] = value.into();
+        }
+    }
+    let executable = line["executable"].as_object_mut().into_iter();
+    executable.for_each(|executable| executable.retain(|name, _| name == "path"));
+    line.as_object_mut().unwrap().retain(|name, _| !name.starts_with("commandLine"));
+    line
 }
 
 /// What is wrong with the stories: more than one of a program by a rule, or one told too often.

@@ -3,7 +3,7 @@
 //! and not found, rule by rule.
 //!
 //! `cargo test --release --test attacks -- --nocapture` shows it. Any wrong answer fails the test, but what the rules' blind spots
-//! state, which is counted as not found.
+//! state, which is counted as not found. With MSGGET_TRACE_RECORD=FOLDER the real programs are recorded there, as tests/corpus was.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 #![cfg(target_arch = "x86_64")]
 
@@ -64,6 +64,9 @@ fn every_attack_is_found_and_nothing_else() {
         runs.iter().for_each(|run| score.judge(run, &seen));
         show(&races.judge(&seen, &mut score));
         benign.judge(&seen, &mut score);
+        if let Some(folder) = std::env::var_os("MSGGET_TRACE_RECORD") {
+            benign.record(&seen, folder.as_ref());
+        }
         show(&score.table(&seen.hook));
         all.add(score);
     }

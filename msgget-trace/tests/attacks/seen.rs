@@ -48,6 +48,11 @@ impl Seen {
         self.lines.iter().filter(|line| !line["metadata"].is_null()).map(Finding)
     }
 
+    /// What was seen in an IPC namespace, findings not counted.
+    pub(crate) fn events(&self, ipc: u64) -> impl Iterator<Item = &Value> {
+        self.lines.iter().filter(move |line| line["ipcNamespace"] == ipc && line["metadata"].is_null())
+    }
+
     /// The calls of processes that `filter` lets through.
     pub(crate) fn calls(&self, filter: impl Fn(&Value) -> bool) -> usize {
         self.lines.iter().filter(|line| line["eventName"] == "msgget" && filter(line)).count()

@@ -19,8 +19,9 @@ use super::cpio::Archive;
 use crate::{guest, test};
 
 /// Tests of the daemon that stay on this machine.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("blind", "asks little of the kernel, and takes long"),
+    ("corpus", "asks nothing of the kernel"),
     ("lifecycle", "asks little of the kernel, and takes long"),
     ("pace", "needs the speed of a real machine"),
     ("policy", "asks nothing of the kernel"),
