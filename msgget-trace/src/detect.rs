@@ -28,7 +28,7 @@ pub use tags::{Tag, Tags};
 use self::{
     act::{Act, Deed, History},
     actor::ProcessId,
-    memory::{Holder, Memory, Place, Queue},
+    memory::{Holder, Memory, Place},
     scene::{Doubts, Findings, Scene},
     story::Stories,
 };
@@ -135,7 +135,7 @@ impl Engine {
             self.memory.act(space, call.key, act);
         }
         match (created, id) {
-            (Some(id), _) => self.memory.made(space, id, Queue::made(call, Holder::of(event, actor))),
+            (Some(id), _) => self.memory.made(space, id, call, Holder::of(event, actor)),
             (None, Some(id)) => self.memory.opened(space, id, call, Holder::of(event, actor)),
             (None, None) => {}
         }

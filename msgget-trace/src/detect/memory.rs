@@ -4,7 +4,7 @@
 //! The bound: 32,768 processes, 131,072 keys and as many acts on them, 65,536 queues, 4,096 namespaces, 8,192 programs and 32,768
 //! stories. `cargo bench -p msgget-trace --bench detect` says what they take.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use smallvec::SmallVec;
 
@@ -123,6 +123,12 @@ impl Queue {
     /// One of which only the key is known.
     fn found(key: i32) -> Self {
         Self { key, cuid: None, mode: None, creator: None, users: SmallVec::new(), removed: None }
+    }
+
+    /// Whether it is the one that `call` made, whose record came after that of somebody who got it.
+    pub(super) fn was_made_by(&self, call: &Call) -> bool {
+        let met = |user: &Holder| call.entered.is_none_or(|entered| user.left >= entered);
+        self.creator.is_none() && self.removed.is_none() && self.key == call.key && self.users.iter().any(met)
     }
 
     /// Whether `event`, which names its id, shows that its caller is where it was made: ids alone are the same everywhere.
@@ -279,12 +285,14 @@ impl Memory {
         }
     }
 
-    /// Remembers that `queue` was made.
-    pub(super) fn made(&mut self, space: SpaceId, id: i32, queue: Queue) {
+    /// Remembers that `call` made the queue `id`.
+    pub(super) fn made(&mut self, space: SpaceId, id: i32, call: &Call, creator: Holder) {
         if let Some(space) = self.spaces.get_mut(&space.inode) {
             space.live += 1;
         }
-        self.queues.put((space, id), queue);
+        let early = self.queues.get_mut(&(space, id)).filter(|known| known.was_made_by(call));
+        let users = early.map(|known| mem::take(&mut known.users)).unwrap_or_default();
+        self.queues.put((space, id), Queue { users, ..Queue::made(call, creator) });
     }
 
     /// Remembers that `call` got the queue `id`.

@@ -157,7 +157,13 @@ impl Races {
                     let named = squatted.is_some_and(|finding| {
                         finding.0["hostProcessId"].as_i64() == host && finding.names("creator", rival, 4102)
                     });
-                    score.count("squatted_key", true, named, place);
+                    // Completed by the rival's call, whose record was the last: nobody knew the creator when the victim's came.
+                    let late = raced.is_some_and(|finding| finding.0["hostProcessId"].as_i64() == rival);
+                    if late && !named {
+                        score.blind("squatted_key");
+                    } else {
+                        score.count("squatted_key", true, named, place);
+                    }
                 } else if trial.lost() {
                     doubted += u32::from(raced.is_some_and(|finding| finding.certainty() == Some("possible")));
                     let wrong = raced.is_some_and(|finding| finding.certainty() == Some("definite"));

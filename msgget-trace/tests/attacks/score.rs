@@ -141,6 +141,11 @@ impl Score {
         }
     }
 
+    /// Counts that `rule` had nothing to say where its blind spots say so.
+    pub(crate) fn blind(&mut self, rule: &'static str) {
+        self.cell(rule).false_negatives += 1;
+    }
+
     /// Judges what `seen` says of `run`, by every rule: one that is not named must say nothing high or critical.
     pub(crate) fn judge(&mut self, run: &Run, seen: &Seen) {
         let found: Vec<_> = run.processes.iter().flat_map(|who| seen.about(who)).collect();
@@ -150,7 +155,7 @@ impl Score {
             let given = found.iter().any(|finding| expected.is(seen, *finding));
             if expected.unseen.contains(&&*seen.hook) {
                 // A blind spot that is known: it counts, and would be news if it were seen.
-                self.cell(expected.proves).false_negatives += 1;
+                self.blind(expected.proves);
                 if given {
                     self.wrong.push(format!("{place}: {} is seen, against what its blind spots say", expected.rule));
                 }

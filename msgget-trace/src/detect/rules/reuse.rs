@@ -30,7 +30,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, found: &mut Findings<'
         return;
     }
     let id = call.result as i32;
-    let Some(old) = scene.queue else { return };
+    let Some(old) = scene.queue.filter(|old| !old.was_made_by(call)) else { return };
     let of_others = old.holders().filter(|(_, holder)| holder.actor.process() != scene.actor.process());
     let parties: Vec<_> = of_others.map(|(role, holder)| holder.party(role)).collect();
     let Some(first) = parties.first() else { return };

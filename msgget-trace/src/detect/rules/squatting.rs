@@ -22,7 +22,8 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     cwe: Some("CWE-283"),
     attack: None,
     rises: true,
-    blind_spots: "Of a queue that could not be opened the creator is only known if its creation was seen. A creator that was root.",
+    blind_spots: "Of a queue that could not be opened the creator is only known if its creation was seen, and if its record \
+                  came first: of a race as close as that only the race is told. A creator that was root.",
     false_positives: "Services that share a queue between users, and whose clients pass IPC_CREAT: an exception for the key and the \
                       executable is right for these.",
     response: "Find out who created the queue (parties) and whether that service should; remove it and start the victim again before the \

@@ -74,6 +74,13 @@ fn an_id_is_used_again() {
         [ALICE.gets(0, 42, EXCL, 5), BOB.gets(1000, 43, EXCL, 9), ALICE.removes(2000, 5), BOB.gets(3000, 44, EXCL, 5)];
     let finding = only("id_reuse", &events);
     assert_eq!((finding.severity, finding.parties[0].actor.pid), (Severity::High, 100));
+    // Whose record comes after that of somebody who got it made that very queue, and not its successor.
+    let proof = BOB.gets(0, 43, EXCL, 1);
+    let late = |at| [proof.clone(), ALICE.gets(3400, 44, 0o600, 5), BOB.gets(at, 44, EXCL, 5)];
+    assert!(found(&late(3000)).iter().all(|(rule, _)| *rule != "id_reuse"));
+    assert!(found(&late(5000)).iter().any(|(rule, _)| *rule == "id_reuse"));
+    let removed = [&late(3000)[..], &[BOB.removes(6000, 5)]].concat();
+    assert_eq!(only("queue_removed_in_use", &removed).parties[0].actor.pid, 100, "who got it first is remembered");
     // A stranger who does is in a new one that has the number of the old one.
     let stranger = Caller { pid: 999, ..BOB };
     assert_eq!(found(&[&events[..3], &[stranger.gets(3000, 44, EXCL, 5)]].concat()), []);
