@@ -17,7 +17,7 @@ use super::{
     filter::Group,
     value::{Op, Value},
 };
-use crate::enrich::Place;
+use crate::enrich::{Place, cgroup::CgroupPath};
 
 /// What the kernel program can ask.
 #[derive(Clone, Debug, Default)]
@@ -122,8 +122,9 @@ impl Sieve {
     /// The policies that may want calls from a cgroup which is there; `None` if that is not known, or all may.
     #[must_use]
     pub fn of_place(&self, place: &Place) -> Option<u64> {
-        // At the root are also those whose containers only version 1 knows.
-        let known = !self.contained.is_empty() && place.cgroup.as_ref().is_ok_and(|path| &*path.bytes != b"/");
+        // At the root are also those whose containers only version 1 knows; and what is missing of a path may name one.
+        let certain = |path: &CgroupPath| path.whole && &*path.bytes != b"/";
+        let known = !self.contained.is_empty() && place.cgroup.as_ref().is_ok_and(certain);
         let container = place.container.as_deref();
         let holds = |group: &Group| group.field.of_container(container).is_none_or(|fact| group.holds_of(&fact));
         let not = self.contained.iter().filter(|(_, groups)| !groups.iter().all(holds));

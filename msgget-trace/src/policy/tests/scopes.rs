@@ -163,6 +163,18 @@ fn policies_that_depend_on_others_ask_only_for_the_namespace() {
 }
 
 #[test]
+fn what_is_not_certain_of_a_container_is_not_learned() {
+    let sieve = parse(policy("[container]", "[{event: msgget}]")).sieve().unwrap();
+    let mut who = who_in(b"/system.slice/cron.service");
+    assert_eq!(sieve.of_place(&who.place), Some(!1));
+    if let Ok(path) = &mut who.place.cgroup {
+        path.whole = false;
+    }
+    assert_eq!(sieve.of_place(&who.place), None, "its container may stand in the part that is missing");
+    assert_eq!(sieve.of_place(&who_in(b"/").place), None);
+}
+
+#[test]
 fn more_values_than_fit_are_left_to_the_policies() {
     let list = |from: u32, to: u32| (from..to).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     let uids = |from, to| format!("\"uid={}\"", list(from, to));
