@@ -64,6 +64,10 @@ pub struct Daemon {
     source: Source,
     /// What will be read when that is exhausted, in this order. The hooks of the last one are attached.
     later: VecDeque<Source>,
+    /// What has been read: it is taken away when the last one is past the calls that it saw, too.
+    read: Vec<Source>,
+    /// Up to where in the ring of the present source these calls are.
+    overlap: u64,
     /// The folder of the pins, which is ours as long as we live.
     folder: Option<Folder>,
     /// Rungs below the one in use, best first.

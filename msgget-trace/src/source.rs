@@ -68,6 +68,8 @@ pub struct Source {
     trusted: bool,
     /// What was read before us is not known, and overlaps what we read first.
     unsure: bool,
+    /// Up to where all records have been dealt with.
+    passed: u64,
     /// Up to where the room in the ring was given back.
     published: u64,
     /// Somebody else gave room back.
@@ -120,6 +122,7 @@ impl Source {
         source.said = Kinds::lost(&mark.counters);
         source.attribution = Attribution::resume(&source.kernel.accounts()?);
         source.inherited = Some(BootTime(mark.at_ns));
+        source.passed = mark.position;
         source.published = mark.position;
         source.trusted = true;
         source.unsure = true;
@@ -156,6 +159,7 @@ impl Source {
             inherited: None,
             trusted: false,
             unsure: false,
+            passed: 0,
             published: 0,
             robbed: None,
         }

@@ -5,54 +5,20 @@
 mod common;
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     env, fs,
+    io::{BufRead as _, BufReader, Read as _},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
-    path::Path,
     process::Command,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use common::{
     Line, Program, binary, bpf,
-    bpffs::{Bpffs, kill},
+    bpffs::{Bpffs, all_told, kill, lines_of, while_calling},
     finish, sys,
 };
-
-/// Calls on the keys from 1 on until `ended`, 500 a second, in a namespace of its own. Returns the thread and the last key.
-fn call_until(ended: &AtomicBool) -> (i32, i32) {
-    sys::private_ipc(|| {
-        let mut key = 0;
-        while !ended.load(Ordering::Relaxed) {
-            key += 1;
-            sys::msgget_only(key, 0);
-            thread::sleep(Duration::from_millis(2));
-        }
-        (sys::thread_id(), key)
-    })
-}
-
-/// The calls of `tid`: on each key from 1 to `last` one or more lines, all with one id. Returns how many lines are too many.
-fn all_told(lines: &[Line], tid: i32, last: i32) -> usize {
-    let mut ids: HashMap<i64, (String, usize)> = HashMap::new();
-    for line in lines.iter().filter(|line| line.is_call() && line.by_thread(tid)) {
-        let (id, count) = ids.entry(line.result().0).or_insert_with(|| (line.text("id").to_owned(), 0));
-        assert_eq!(id, line.text("id"), "told of twice as two: {line:?}");
-        *count += 1;
-    }
-    let missing: Vec<_> = (1..=last).filter(|key| !ids.contains_key(&i64::from(*key))).collect();
-    assert!(missing.is_empty(), "of {last} calls {} are missing: {missing:?}", missing.len());
-    ids.values().map(|(_, count)| count - 1).sum()
-}
-
-/// The lines of a file, of which only the last may be torn by a crash.
-fn lines_of(file: &Path) -> Vec<Line> {
-    let text = fs::read_to_string(file).unwrap();
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    common::lines_of(whole)
-}
 
 #[test]
 fn killed_ten_times_it_tells_every_call() {
@@ -61,10 +27,8 @@ fn killed_ten_times_it_tells_every_call() {
     let files = tempfile::tempdir().unwrap();
     let output = |nth: usize| files.path().join(nth.to_string());
     let start = |nth| Program::start(&mut bpffs.daemon(&["--output", output(nth).to_str().unwrap()])).ready();
-    let ended = AtomicBool::new(false);
     let mut daemon = start(0);
-    let (tid, last) = thread::scope(|scope| {
-        let calls = scope.spawn(|| call_until(&ended));
+    let ((tid, last), ()) = while_calling(|| {
         // An emulated machine runs it on every rung.
         let none = if common::live::slowness() == 1 { Duration::from_secs(3) } else { Duration::from_millis(500) };
         for nth in 1..=10 {
@@ -74,8 +38,6 @@ fn killed_ten_times_it_tells_every_call() {
             daemon = start(nth);
         }
         thread::sleep(Duration::from_millis(300));
-        ended.store(true, Ordering::Relaxed);
-        calls.join().unwrap()
     });
     let report = daemon.stop();
     assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
@@ -100,10 +62,8 @@ fn other_options_replace_the_hooks_and_lose_nothing() {
         let file = output(nth);
         Program::start(&mut bpffs.daemon(&[&["--output", file.to_str().unwrap()], option].concat())).ready()
     };
-    let ended = AtomicBool::new(false);
     let mut daemon = start(0, &[]);
-    let (tid, last) = thread::scope(|scope| {
-        let calls = scope.spawn(|| call_until(&ended));
+    let ((tid, last), ()) = while_calling(|| {
         for (nth, option) in [&["--no-cmdline"][..], &["--ring-size", "1048576"]].into_iter().enumerate() {
             thread::sleep(Duration::from_millis(200));
             kill(&daemon);
@@ -111,8 +71,6 @@ fn other_options_replace_the_hooks_and_lose_nothing() {
             daemon = start(nth + 1, option);
         }
         thread::sleep(Duration::from_millis(500));
-        ended.store(true, Ordering::Relaxed);
-        calls.join().unwrap()
     });
     let deadline = Instant::now() + common::patience();
     while bpffs.sets().len() > 1 {
@@ -305,14 +263,8 @@ fn it_can_be_stopped_before_it_is_ready() {
     assert!(!bpffs.folder().exists(), "left behind");
 }
 
-/// As a daemon leaves them that dies while new hooks take over from old ones: two whole sets, both attached.
-#[test]
-fn of_two_sets_that_are_attached_each_tells_its_part() {
-    live!(60);
-    let bpffs = Bpffs::mount();
-    let call = |key| sys::private_ipc(|| sys::msgget(key, 0));
-    kill(&Program::start(&mut bpffs.daemon(&[])).ready());
-    let mut calls = vec![call(1)];
+/// Attaches a second set, beside the one that a daemon left: what it would leave that dies while new hooks take over.
+fn attach_another_set(bpffs: &Bpffs) {
     let other = bpffs.0.path().join("other");
     let mut second = Command::new(binary());
     second.args(["run", "--status-socket", "none", "--pin"]).arg(&other);
@@ -320,10 +272,19 @@ fn of_two_sets_that_are_attached_each_tells_its_part() {
         second.arg("--hook").arg(hook);
     }
     kill(&Program::start(&mut second).ready());
-    calls.push(call(2));
     let set = fs::read_dir(&other).unwrap().next().unwrap().unwrap();
     fs::rename(set.path(), bpffs.folder().join(set.file_name())).unwrap();
+}
 
+#[test]
+fn of_two_sets_that_are_attached_each_tells_its_part() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    let call = |key| sys::private_ipc(|| sys::msgget(key, 0));
+    kill(&Program::start(&mut bpffs.daemon(&[])).ready());
+    let mut calls = vec![call(1)];
+    attach_another_set(&bpffs);
+    calls.push(call(2));
     let daemon = Program::start(&mut bpffs.daemon(&["--heartbeat", "1"])).ready();
     calls.push(call(3));
     thread::sleep(Duration::from_millis(2500)); // a canary or two
@@ -334,6 +295,37 @@ fn of_two_sets_that_are_attached_each_tells_its_part() {
         assert_eq!(told, 1, "{did:?}");
     }
     assert!(report.health("degraded").is_empty(), "{:?}", report.health("degraded"));
+    assert!(!bpffs.folder().exists(), "left behind");
+}
+
+/// What both saw is told of once, though a daemon that has read the one's account of it dies amid the other's.
+#[test]
+fn whoever_dies_between_two_sets_doubles_no_call() {
+    live!(60);
+    let bpffs = Bpffs::mount();
+    kill(&Program::start(&mut bpffs.daemon(&[])).ready());
+    let ((tid, last), mut lines) = while_calling(|| {
+        attach_another_set(&bpffs);
+        // Those of the first second are the first set's to tell; then more than a pipe holds: the daemon goes no further than
+        // it is read.
+        thread::sleep(Duration::from_secs(2));
+        let (daemon, unread) = Program::start_unread(&mut bpffs.daemon(&[]));
+        let mut unread = BufReader::new(unread);
+        let (mut told, mut line, mut rings) = (String::new(), String::new(), HashSet::new());
+        while rings.len() < 2 {
+            line.clear();
+            assert_ne!(unread.read_line(&mut line).unwrap(), 0, "it ended");
+            let call = common::lines_of(&line).into_iter().find(Line::is_call);
+            rings.extend(call.map(|call| call.text("id")[..36].to_owned()));
+            told.push_str(&line);
+        }
+        kill(&daemon);
+        unread.read_to_string(&mut told).unwrap();
+        common::lines_of(told.rsplit_once('\n').unwrap().0)
+    });
+    let report = Program::start(&mut bpffs.daemon(&[])).ready().stop();
+    lines.extend(report.balanced());
+    all_told(&lines, tid, last);
     assert!(!bpffs.folder().exists(), "left behind");
 }
 

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Line, Program, binary, finish, sys};
+use common::{Line, Program, binary, finish, live::End, sys};
 
 /// Threads that call at once: more than any machine here has processors.
 const THREADS: i32 = 8;
@@ -164,9 +164,10 @@ fn a_rung_that_begins_to_miss_calls_is_left_for_the_next() {
     };
     let called: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| sys::private_ipc(call))).collect();
+        let end = End(&ended);
         daemon.stderr.find(|line| line.contains("tp_btf took over from fexit"));
         thread::sleep(Duration::from_millis(500)); // some calls for the new hooks
-        ended.store(true, Ordering::Relaxed);
+        drop(end);
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     daemon.signal(libc::SIGTERM);

@@ -14,7 +14,9 @@ use std::{
 };
 
 use common::{
-    Did, Line, Program, Report, amid_calls, binary, finish, msgget_trace, run,
+    Did, Line, Program, Report, amid_calls, binary, finish,
+    live::End,
+    msgget_trace, run,
     seccomp::filter_msgget,
     sys::{self, msgget},
     unparsed::Counted,
@@ -96,11 +98,12 @@ fn an_endless_flood_into_a_file_can_be_stopped() {
                 }
             });
         }
+        let end = End(&ended);
         // Until it cannot keep up: from then on the ring is never empty.
         thread::sleep(Duration::from_millis(500));
         daemon.signal(libc::SIGINT);
         let stopped = sys::await_exit(daemon.pid(), Duration::from_secs(10));
-        ended.store(true, Ordering::Relaxed);
+        drop(end);
         assert!(stopped, "SIGINT was not noticed");
         daemon.wait()
     });

@@ -17,7 +17,7 @@ use std::{
     thread,
 };
 
-use common::{Program, Report, binary, finish, msgget_trace, sys};
+use common::{Program, Report, binary, finish, live::End, msgget_trace, sys};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -67,15 +67,6 @@ fn read(socket: &Path) -> HashMap<String, u64> {
     let mut answer = String::new();
     UnixStream::connect(socket).unwrap().read_to_string(&mut answer).unwrap();
     balance(&serde_json::from_str(&answer).unwrap())
-}
-
-/// Lets the calls end, also when the test fails.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]

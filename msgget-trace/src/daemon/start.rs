@@ -156,6 +156,8 @@ impl Daemon {
             reader,
             source,
             later: VecDeque::new(),
+            read: Vec::new(),
+            overlap: 0,
             folder: None,
             lower: Vec::new(),
             pipeline: Pipeline::new(images, enricher, Arc::clone(&config.policies), sensor),

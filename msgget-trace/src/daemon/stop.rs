@@ -57,15 +57,18 @@ impl Daemon {
     fn remove_exhausted(&mut self) -> Result<(), Failure> {
         let closed = self.outputs.closed();
         for source in self.sources() {
-            if closed || source.exhausted()? {
-                source.remove()?;
+            // Those before one that stays are needed to read it.
+            if !closed && !source.exhausted()? {
+                break;
             }
+            source.remove()?;
         }
         Ok(())
     }
 
+    /// The last one first.
     fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
-        std::iter::once(&mut self.source).chain(&mut self.later)
+        self.later.iter_mut().rev().chain([&mut self.source]).chain(self.read.iter_mut().rev())
     }
 
     /// Writes the last lines.

@@ -278,8 +278,15 @@ impl Daemon {
         Ok(())
     }
 
-    /// Goes over to the next source when the present one has nothing left to tell.
+    /// Goes over to the next source when the present one has nothing left to tell, and takes away those before when they are
+    /// not needed any more.
     pub(super) fn change_source(&mut self) -> Result<(), Failure> {
+        if self.later.is_empty() && self.source.passed(self.overlap) {
+            // The last one first: what one tells again is left out by those after it alone.
+            while let Some(mut former) = self.read.pop() {
+                former.remove()?;
+            }
+        }
         if self.later.is_empty() || !self.source.exhausted()? {
             return Ok(());
         }
@@ -287,9 +294,10 @@ impl Daemon {
         self.aggregate()?;
         self.report_losses()?;
         if let Some(next) = self.later.pop_front() {
-            let mut former = std::mem::replace(&mut self.source, next);
-            former.remove()?;
+            let former = std::mem::replace(&mut self.source, next);
+            self.overlap = self.source.produced();
             self.former = (self.former.0.plus(&former.total()?), self.former.1.plus(former.skipped()));
+            self.read.push(former);
             self.pipeline.sensor.rung = self.source.rung();
             self.watch.heeded = Skipped::default();
             self.watch.flight = None;

@@ -110,7 +110,8 @@ impl Source {
     }
 
     /// Gives the room of all records back that were given out and those in between, but for that of `current`, which is
-    /// still on its way.
+    /// still on its way. One that has handed over keeps all: should the daemon die before it is past what the next one saw of
+    /// the same calls, they are told of again, as these, and left out there.
     pub fn publish(&mut self, current: Option<&Event>) {
         let given_back = self.handles.ring.published();
         if given_back != self.published {
@@ -120,8 +121,8 @@ impl Source {
             ));
         }
         let held = current.or(self.decider.oldest()).map(|event| event.id().position);
-        self.published = held.unwrap_or(self.handles.ring.cursor());
-        while let Some((_, image)) = self.sides.pop_front_if(|(position, _)| *position < self.published) {
+        self.passed = held.unwrap_or(self.handles.ring.cursor());
+        while let Some((_, image)) = self.sides.pop_front_if(|(position, _)| *position < self.passed) {
             self.accounted.contexts_submitted += u64::from(image);
             self.accounted.submitted += u64::from(!image);
         }
@@ -147,6 +148,10 @@ impl Source {
         self.accounted.controls_seen = self.accounted.controls_submitted + self.accounted.controls_lost;
         let uses = self.accounted.uses_submitted + self.accounted.uses_past_budget + self.accounted.uses_lost;
         self.accounted.uses_seen = uses;
+        if !self.told.is_last() {
+            return;
+        }
+        self.published = self.passed;
         let (position, at_ns) = (self.published, Clock::boot_now().0);
         self.handles.shared.mark(Mark { position, at_ns, counters: self.accounted, skipped: self.said_skipped.into() });
         self.handles.ring.publish(self.published);
@@ -161,7 +166,7 @@ impl Source {
     /// True if all records before `position` have been dealt with.
     #[must_use]
     pub const fn passed(&self, position: u64) -> bool {
-        self.published >= position
+        self.passed >= position
     }
 
     /// Waits until the kernel program says that the ring fills up, at most `time`.
