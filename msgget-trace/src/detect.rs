@@ -27,8 +27,8 @@ pub use tags::{Tag, Tags};
 
 use self::{
     act::{Act, Deed, History},
-    actor::ProcessId,
-    memory::{Holder, Memory, Place},
+    actor::{Doer, ProcessId},
+    memory::{Memory, Place},
     scene::{Doubts, Findings, Scene},
     story::Stories,
 };
@@ -121,12 +121,9 @@ impl Engine {
             let act = deed.filter(|_| call.key != IPC_PRIVATE).map(|deed| Act {
                 deed,
                 create: call.flags.has(MsgFlags::IPC_CREAT),
-                actor: Arc::clone(&scene.actor),
-                id: call.id,
                 queue: id,
-                entered: call.entered,
-                left: call.left,
-                happened: call.linearised,
+                happened: call.linearised.into(),
+                by: Doer::of(event, Arc::clone(&scene.actor)),
             });
             rules::observe_call(scene, call, act.as_ref(), found);
             (scene.place.space, Arc::clone(&scene.actor), act)
@@ -135,8 +132,8 @@ impl Engine {
             self.memory.act(space, call.key, act);
         }
         match (created, id) {
-            (Some(id), _) => self.memory.made(space, id, call, Holder::of(event, actor)),
-            (None, Some(id)) => self.memory.opened(space, id, call, Holder::of(event, actor)),
+            (Some(id), _) => self.memory.made(space, id, call, Doer::of(event, actor)),
+            (None, Some(id)) => self.memory.opened(space, id, call, Doer::of(event, actor)),
             (None, None) => {}
         }
         verdict
@@ -146,8 +143,8 @@ impl Engine {
         if control.teardown() {
             // Nobody called.
             if let Some(space) = self.memory.spaces.get_mut(&control.caller.ipc_ns).map(|space| space.id) {
-                let kernel = Arc::new(Actor::new(&control.caller));
-                self.memory.removed(space, control.msqid, Holder::of(event, kernel));
+                let kernel = Arc::new(Actor::of(event));
+                self.memory.removed(space, control.msqid, Doer::of(event, kernel));
             }
             return Verdict { tags: Self::tags(event), findings: Vec::new() };
         }
@@ -156,18 +153,15 @@ impl Engine {
             (scene.place.space, Arc::clone(&scene.actor))
         });
         if control.outcome == Outcome::Removed {
-            let remover = Holder::of(event, Arc::clone(&actor));
-            let key = self.memory.removed(space, control.msqid, remover).or(control.key);
+            let remover = Doer::of(event, actor);
+            let key = self.memory.removed(space, control.msqid, remover.clone()).or(control.key);
             if let Some(key) = key.filter(|key| *key != IPC_PRIVATE) {
                 let act = Act {
                     deed: Deed::Removed,
                     create: false,
-                    actor,
-                    id: control.id,
                     queue: Some(control.msqid),
-                    entered: control.entered,
-                    left: control.left,
-                    happened: control.linearised,
+                    happened: control.linearised.into(),
+                    by: remover,
                 };
                 self.memory.act(space, key, act);
             }
@@ -189,7 +183,7 @@ impl Engine {
         look: impl FnOnce(&mut Scene<'_>, &mut Findings<'_>) -> T,
     ) -> (T, Verdict) {
         let Memory { processes, keys, acts, queues, spaces, programs, namespaces } = &mut self.memory;
-        let process = memory::process(processes, event.caller());
+        let process = memory::process(processes, event);
         let (space, former) =
             memory::space(spaces, namespaces, process, event.caller().ipc_ns, (event.entered(), at), created);
         let actor = Arc::clone(&process.actor);

@@ -1,12 +1,13 @@
 //! Acts: what was done to a key, in the order in which it happened. Calls go in; pairs of acts that leave a window, and whoever was
 //! in it, come out.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
-use super::{Actor, Certainty, actor::ProcessId};
-use crate::event::{BootTime, CallId};
+use super::{
+    Certainty,
+    actor::{Doer, Moment, ProcessId},
+};
+use crate::event::BootTime;
 
 /// Acts on one key that are remembered.
 const REMEMBERED: usize = 12;
@@ -36,29 +37,22 @@ pub(super) struct Act {
     pub(super) deed: Deed,
     /// It asked to create.
     pub(super) create: bool,
-    pub(super) actor: Arc<Actor>,
-    pub(super) id: CallId,
     /// The queue, where there is one.
     pub(super) queue: Option<i32>,
-    pub(super) entered: Option<BootTime>,
-    pub(super) left: BootTime,
     /// When it happened, where the kernel states it.
-    pub(super) happened: Option<BootTime>,
+    pub(super) happened: Moment,
+    pub(super) by: Doer,
 }
 
 impl Act {
     /// Not before this moment did it happen.
     pub(super) fn earliest(&self) -> BootTime {
-        self.happened.or(self.entered).unwrap_or(self.left)
+        self.happened.known().or_else(|| self.by.entered()).unwrap_or(self.by.left)
     }
 
     /// Not after this.
     pub(super) fn latest(&self) -> BootTime {
-        self.happened.unwrap_or(self.left)
-    }
-
-    fn same_process(&self, other: &Self) -> bool {
-        self.actor.process() == other.actor.process()
+        self.happened.known().unwrap_or(self.by.left)
     }
 }
 
@@ -73,15 +67,15 @@ impl Window<'_> {
     /// Whether `rival`, who made a queue, was in it.
     pub(super) fn holds(&self, rival: &Act) -> Option<Certainty> {
         let (from, to) = (self.from, self.to);
-        if !matches!(rival.deed, Deed::Created | Deed::MayHaveCreated) || rival.same_process(to) {
+        if !matches!(rival.deed, Deed::Created | Deed::MayHaveCreated) || rival.by.same_process(&to.by) {
             return None;
         }
         // What was seen entering neither by us nor before the other's return may have happened at any time.
         if rival.earliest() > to.latest() || rival.latest() < from.earliest() {
             return None;
         }
-        let certain = rival.deed == Deed::Created && rival.entered.is_some();
-        let inside = rival.earliest() > from.latest() && rival.latest() < to.earliest() && to.entered.is_some();
+        let certain = rival.deed == Deed::Created && rival.by.entered().is_some();
+        let inside = rival.earliest() > from.latest() && rival.latest() < to.earliest() && to.by.entered().is_some();
         // There was no queue, the rival made one, and that very one is what was got then: so it was made in between,
         // whatever the clock says.
         let got = from.deed != Deed::Exists && rival.queue.is_some() && rival.queue == to.queue;
@@ -90,12 +84,12 @@ impl Window<'_> {
 
     /// The shortest time it can have been open, ns.
     pub(super) fn least(&self) -> Option<u64> {
-        self.to.entered.map(|entered| entered.since(self.from.left))
+        self.to.by.entered().map(|entered| entered.since(self.from.by.left))
     }
 
     /// The longest, ns.
     pub(super) fn most(&self) -> u64 {
-        self.to.left.since(self.from.left)
+        self.to.by.left.since(self.from.by.left)
     }
 }
 
@@ -110,7 +104,7 @@ impl History {
     /// Remembers `act`; how many more acts are remembered now, which may be none.
     pub(super) fn push(&mut self, act: Act) -> usize {
         // Who looks again and again looks once: the latest time counts.
-        if let Some(last) = self.0.iter_mut().rfind(|other| other.same_process(&act))
+        if let Some(last) = self.0.iter_mut().rfind(|other| other.by.same_process(&act.by))
             && last.deed == act.deed
             && matches!(act.deed, Deed::Missing | Deed::Opened | Deed::Exists | Deed::Denied)
         {
@@ -133,7 +127,7 @@ impl History {
 
     /// Takes out what `process` did.
     pub(super) fn take(&mut self, process: ProcessId) -> Vec<Act> {
-        self.0.drain_filter(|act| act.actor.process() == process).collect()
+        self.0.drain_filter(|act| act.by.actor.process() == process).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -142,7 +136,7 @@ impl History {
 
     /// The act before `act` of the same process.
     pub(super) fn before(&self, act: &Act) -> Option<&Act> {
-        self.0.iter().rfind(|other| other.same_process(act))
+        self.0.iter().rfind(|other| other.by.same_process(&act.by))
     }
 
     /// The latest creation by anybody.
@@ -152,20 +146,20 @@ impl History {
 
     /// True if the effective user `euid` made a queue of this key, as far as is remembered.
     pub(super) fn made_by(&self, euid: Option<u32>) -> bool {
-        self.0.iter().any(|act| act.deed == Deed::Created && act.actor.euid == euid)
+        self.0.iter().any(|act| act.deed == Deed::Created && act.by.actor.euid == euid)
     }
 
     /// Whoever made a queue in `window`; the surest one.
     pub(super) fn rival(&self, window: &Window<'_>) -> Option<(&Act, Certainty)> {
         let rivals = self.0.iter().filter_map(|act| Some((act, window.holds(act)?)));
-        rivals.max_by_key(|(act, certainty)| (*certainty, act.left))
+        rivals.max_by_key(|(act, certainty)| (*certainty, act.by.left))
     }
 
     /// The windows that were closed before `act` came in, although it was in them: its record came later than the one that
     /// closed them.
     pub(super) fn missed<'a>(&'a self, act: &'a Act) -> impl Iterator<Item = (Window<'a>, Certainty)> {
         self.0.iter().enumerate().filter_map(move |(nth, to)| {
-            let from = self.0[..nth].iter().rfind(|from| from.same_process(to))?;
+            let from = self.0[..nth].iter().rfind(|from| from.by.same_process(&to.by))?;
             let window = Window { from, to };
             let certainty = window.holds(act)?;
             Some((window, certainty))

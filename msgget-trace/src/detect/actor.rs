@@ -1,8 +1,12 @@
 //! Actors: the caller of a call goes in; what has to be remembered of him, to recognise and to name him later, comes out.
 
-use msgget_trace_ebpf::COMM_LEN;
+use std::sync::Arc;
 
-use crate::event::{BootTime, Caller, Device};
+use msgget_trace_ebpf::COMM_LEN;
+use uuid::Uuid;
+
+use super::Party;
+use crate::event::{BootTime, CallId, Caller, Device, Event};
 
 /// Bytes of a path that are remembered: its end, for that tells most.
 const PATH: usize = 256;
@@ -53,6 +57,8 @@ pub struct Actor {
     pub cgroup_id: u64,
     /// Inode numbers of the user, mount and pid namespaces.
     pub namespaces: [Option<u32>; 3],
+    /// The ring that these calls came through.
+    ring: Uuid,
     pub(super) exec_id: Option<u64>,
     pub(super) program: Program,
     /// Why it may do more than whoever started it.
@@ -60,7 +66,9 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub(super) fn new(caller: &Caller) -> Self {
+    /// Whoever is behind `event`.
+    pub(super) fn of(event: &Event) -> Self {
+        let caller = event.caller();
         let image = caller.image.as_deref();
         let file = image.and_then(|image| Some((image.inode?, image.device?)));
         let path = image.and_then(|image| image.path.as_deref());
@@ -74,6 +82,7 @@ impl Actor {
             path: path.map(|path| path[path.len().saturating_sub(PATH)..].into()),
             cgroup_id: caller.cgroup_id,
             namespaces: namespaces(caller),
+            ring: event.id().ring,
             exec_id: caller.exec_id,
             program: match file {
                 Some((inode, Device { major, minor })) => Program::File(inode, major, minor),
@@ -83,9 +92,11 @@ impl Actor {
         }
     }
 
-    /// True if nothing of it has changed since.
-    pub(super) fn is(&self, caller: &Caller) -> bool {
-        self.exec_id == caller.exec_id
+    /// True if nothing of it has changed until `event`.
+    pub(super) fn is(&self, event: &Event) -> bool {
+        let caller = event.caller();
+        self.ring == event.id().ring
+            && self.exec_id == caller.exec_id
             && (self.uid, self.euid, self.egid) == (caller.uid, caller.euid, caller.egid)
             && self.cgroup_id == caller.cgroup_id
             && self.comm == caller.comm
@@ -100,6 +111,61 @@ impl Actor {
     /// True if both are known and differ.
     pub(super) fn other_user(&self, euid: Option<u32>) -> bool {
         matches!((self.euid, euid), (Some(one), Some(other)) if one != other)
+    }
+}
+
+/// Somebody in one call: there are many of these, so what calls have in common lies with the actor.
+#[derive(Clone, Debug)]
+pub(super) struct Doer {
+    pub(super) actor: Arc<Actor>,
+    position: u64,
+    entered: Moment,
+    pub(super) left: BootTime,
+}
+
+/// A moment, if it is known, in half the space of an `Option`: none is five centuries after the boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Moment(u64);
+
+impl From<Option<BootTime>> for Moment {
+    fn from(moment: Option<BootTime>) -> Self {
+        Self(moment.map_or(u64::MAX, |moment| moment.0))
+    }
+}
+
+impl Moment {
+    pub(super) fn known(self) -> Option<BootTime> {
+        (self.0 != u64::MAX).then_some(BootTime(self.0))
+    }
+}
+
+impl Doer {
+    /// Whoever is behind `event`, which is `actor`.
+    pub(super) fn of(event: &Event, actor: Arc<Actor>) -> Self {
+        let entered = Moment::from(event.entered());
+        Self { actor, position: event.id().position, entered, left: event.left() }
+    }
+
+    /// Which call.
+    pub(super) fn call(&self) -> CallId {
+        CallId { ring: self.actor.ring, position: self.position }
+    }
+
+    /// When it began.
+    pub(super) fn entered(&self) -> Option<BootTime> {
+        self.entered.known()
+    }
+
+    /// True if the other call was of the same process.
+    pub(super) fn same_process(&self, other: &Self) -> bool {
+        // Mostly it is the very same actor, which then need not be looked at.
+        Arc::ptr_eq(&self.actor, &other.actor) || self.actor.process() == other.actor.process()
+    }
+
+    /// As one whom a finding names.
+    pub(super) fn party(&self, role: &'static str) -> Party {
+        let (actor, call, entered) = (Arc::clone(&self.actor), self.call(), self.entered());
+        Party { role, actor, call, entered, left: self.left }
     }
 }
 

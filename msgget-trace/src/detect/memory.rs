@@ -9,12 +9,12 @@ use std::{mem, sync::Arc};
 use smallvec::SmallVec;
 
 use super::{
-    Actor, Party,
+    Actor,
     act::{Act, History},
-    actor::{ProcessId, Program},
+    actor::{Doer, ProcessId, Program},
     table::Table,
 };
-use crate::event::{BootTime, Call, CallId, Caller, Event, Outcome};
+use crate::event::{BootTime, Call, CallId, Event, Outcome};
 
 const PROCESSES: usize = 32_768;
 const KEYS: usize = 131_072;
@@ -51,14 +51,13 @@ impl Space {
     }
 }
 
-/// A process. What not every call looks at lies elsewhere: the table is the smaller, and two misses of the cache are under way at
-/// once.
+/// A process. What not every call looks at lies elsewhere: the table is the smaller.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) actor: Arc<Actor>,
     /// Where it last had to do with a queue that was seen to be made: that it is there is certain.
     pub(super) proved: Option<SpaceId>,
-    pub(super) scan: Box<Scan>,
+    pub(super) scan: Scan,
     pub(super) spray: Box<Spray>,
     pub(super) calls: u64,
     /// A call that stands for those that are only counted.
@@ -67,7 +66,7 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn new(actor: Arc<Actor>) -> Self {
-        Self { actor, proved: None, scan: Box::default(), spray: Box::default(), calls: 0, sample: None }
+        Self { actor, proved: None, scan: Scan::default(), spray: Box::default(), calls: 0, sample: None }
     }
 }
 
@@ -75,17 +74,23 @@ impl Process {
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) since: BootTime,
-    /// Different keys that have no queue.
-    pub(super) missing: Vec<i32>,
-    /// Different keys whose queue it must not have.
-    pub(super) denied: Vec<i32>,
     /// Different keys whose queue it got or made: for each the bit of its hash.
     pub(super) got: u64,
-    /// Calls that found nothing, or nothing it may have.
-    pub(super) misses: u64,
     /// Calls that got a queue.
     pub(super) hits: u64,
-    pub(super) first: Option<CallId>,
+    /// Calls that found nothing, or nothing it may have.
+    pub(super) misses: u64,
+    pub(super) missed: Option<Box<Missed>>,
+}
+
+/// The keys of such calls.
+#[derive(Debug)]
+pub(super) struct Missed {
+    pub(super) first: CallId,
+    /// Different ones that have no queue.
+    pub(super) missing: Vec<i32>,
+    /// Different ones whose queue it must not have.
+    pub(super) denied: Vec<i32>,
 }
 
 /// Queues without a key that a process made.
@@ -106,16 +111,16 @@ pub(super) struct Queue {
     /// Its mode when it was made.
     pub(super) mode: Option<u16>,
     /// Who made it, if that was seen.
-    pub(super) creator: Option<Holder>,
+    pub(super) creator: Option<Doer>,
     /// Others who got it, the first of them.
-    pub(super) users: SmallVec<[Holder; 1]>,
+    pub(super) users: SmallVec<[Doer; 1]>,
     /// By whom it was removed.
-    pub(super) removed: Option<Box<Holder>>,
+    pub(super) removed: Option<Box<Doer>>,
 }
 
 impl Queue {
     /// The one that `call` made.
-    pub(super) fn made(call: &Call, creator: Holder) -> Self {
+    pub(super) fn made(call: &Call, creator: Doer) -> Self {
         let (cuid, mode) = (creator.actor.euid, Some(call.flags.mode()));
         Self { key: call.key, cuid, mode, creator: Some(creator), users: SmallVec::new(), removed: None }
     }
@@ -127,7 +132,7 @@ impl Queue {
 
     /// Whether it is the one that `call` made, whose record came after that of somebody who got it.
     pub(super) fn was_made_by(&self, call: &Call) -> bool {
-        let met = |user: &Holder| call.entered.is_none_or(|entered| user.left >= entered);
+        let met = |user: &Doer| call.entered.is_none_or(|entered| user.left >= entered);
         self.creator.is_none() && self.removed.is_none() && self.key == call.key && self.users.iter().any(met)
     }
 
@@ -143,29 +148,8 @@ impl Queue {
     }
 
     /// All who had it, with what they were to it.
-    pub(super) fn holders(&self) -> impl Iterator<Item = (&'static str, &Holder)> {
+    pub(super) fn holders(&self) -> impl Iterator<Item = (&'static str, &Doer)> {
         self.creator.iter().map(|creator| ("creator", creator)).chain(self.users.iter().map(|user| ("user", user)))
-    }
-}
-
-/// Somebody who had to do with a queue.
-#[derive(Clone, Debug)]
-pub(super) struct Holder {
-    pub(super) actor: Arc<Actor>,
-    pub(super) call: CallId,
-    pub(super) entered: Option<BootTime>,
-    pub(super) left: BootTime,
-}
-
-impl Holder {
-    /// Whoever is behind `event`.
-    pub(super) fn of(event: &Event, actor: Arc<Actor>) -> Self {
-        Self { actor, call: event.id(), entered: event.entered(), left: event.left() }
-    }
-
-    /// As one whom a finding names.
-    pub(super) fn party(&self, role: &'static str) -> Party {
-        Party { role, actor: Arc::clone(&self.actor), call: self.call, entered: self.entered, left: self.left }
     }
 }
 
@@ -186,11 +170,11 @@ pub(super) struct Habits {
     pub(super) makers: Vec<ProcessId>,
 }
 
-/// Who `caller` is.
-pub(super) fn process<'a>(processes: &'a mut Table<ProcessId, Process>, caller: &Caller) -> &'a mut Process {
-    let process = processes.entry(ProcessId::of(caller), || Process::new(Arc::new(Actor::new(caller))));
-    if !process.actor.is(caller) {
-        process.actor = Arc::new(Actor::new(caller));
+/// Whoever is behind `event`.
+pub(super) fn process<'a>(processes: &'a mut Table<ProcessId, Process>, event: &Event) -> &'a mut Process {
+    let process = processes.entry(ProcessId::of(event.caller()), || Process::new(Arc::new(Actor::of(event))));
+    if !process.actor.is(event) {
+        process.actor = Arc::new(Actor::of(event));
     }
     process
 }
@@ -274,9 +258,7 @@ impl Memory {
 
     /// Remembers `act` on `key`.
     pub(super) fn act(&mut self, space: SpaceId, key: i32, act: Act) {
-        let at = (space, key);
-        let young = self.keys.is_young(&at);
-        let history = self.keys.entry(at, History::default);
+        let (young, history) = self.keys.touch((space, key), History::default);
         let more = history.push(act);
         self.acts += if young { more } else { history.len() };
         if self.acts > ACTS / 2 {
@@ -286,7 +268,7 @@ impl Memory {
     }
 
     /// Remembers that `call` made the queue `id`.
-    pub(super) fn made(&mut self, space: SpaceId, id: i32, call: &Call, creator: Holder) {
+    pub(super) fn made(&mut self, space: SpaceId, id: i32, call: &Call, creator: Doer) {
         if let Some(space) = self.spaces.get_mut(&space.inode) {
             space.live += 1;
         }
@@ -296,21 +278,20 @@ impl Memory {
     }
 
     /// Remembers that `call` got the queue `id`.
-    pub(super) fn opened(&mut self, space: SpaceId, id: i32, call: &Call, user: Holder) {
+    pub(super) fn opened(&mut self, space: SpaceId, id: i32, call: &Call, user: Doer) {
         let queue = self.queues.entry((space, id), || Queue::found(call.key));
         if let Some(known) = call.queue {
             queue.cuid = Some(known.cuid);
             queue.mode = Some(known.mode);
         }
-        let process = user.actor.process();
-        let known = queue.holders().any(|(_, holder)| holder.actor.process() == process);
+        let known = queue.holders().any(|(_, holder)| holder.same_process(&user));
         if !known && queue.users.len() < USERS {
             queue.users.push(user);
         }
     }
 
     /// Remembers that the queue `id` was removed; its key, if that is known.
-    pub(super) fn removed(&mut self, space: SpaceId, id: i32, remover: Holder) -> Option<i32> {
+    pub(super) fn removed(&mut self, space: SpaceId, id: i32, remover: Doer) -> Option<i32> {
         if let Some(space) = self.spaces.get_mut(&space.inode) {
             space.live = space.live.saturating_sub(1);
         }

@@ -19,10 +19,8 @@ mod spray;
 mod squatting;
 mod usage;
 
-use std::sync::Arc;
-
 use super::{
-    Party, RuleInfo,
+    RuleInfo,
     act::Act,
     scene::{Findings, Scene},
 };
@@ -97,11 +95,6 @@ pub(super) fn observe_use(scene: &mut Scene<'_>, used: &Use, found: &mut Finding
 pub(super) fn observe_aggregate(scene: &mut Scene<'_>, counts: &Counts, of: &Attributed, found: &mut Findings<'_>) {
     scan::observe_aggregate(scene, counts, of, found);
     spray::observe_aggregate(scene, counts, of, found);
-}
-
-/// Whoever made `act`, as `role`.
-fn party(role: &'static str, act: &Act) -> Party {
-    Party { role, actor: Arc::clone(&act.actor), call: act.id, entered: act.entered, left: act.left }
 }
 
 /// Nanoseconds, as people read them.

@@ -6,7 +6,7 @@
 
 use std::hash::Hash;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, hash_map::Entry};
 
 #[derive(Debug)]
 pub(super) struct Table<K, V> {
@@ -38,9 +38,16 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
 
     /// The entry of `key`, made if need be.
     pub(super) fn entry(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        self.touch(key, make).1
+    }
+
+    /// As [`Self::entry`], and whether it was touched since the table last grew old.
+    pub(super) fn touch(&mut self, key: K, make: impl FnOnce() -> V) -> (bool, &mut V) {
         self.make_room();
-        let Self { young, old, .. } = self;
-        young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_else(make))
+        match self.young.entry(key) {
+            Entry::Occupied(entry) => (true, entry.into_mut()),
+            Entry::Vacant(place) => (false, place.insert(self.old.remove(&key).unwrap_or_else(make))),
+        }
     }
 
     /// Puts `value` in the place of `key`.

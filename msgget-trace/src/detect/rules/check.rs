@@ -36,13 +36,13 @@ pub(super) const LONGEST: u64 = 60_000_000_000;
 /// The window that `act` closes, if the process had found no queue.
 pub(super) fn window<'a>(before: Option<&'a Act>, act: &'a Act) -> Option<Window<'a>> {
     let from = before.filter(|from| act.create && from.deed == Deed::Missing && !from.create)?;
-    (act.earliest().since(from.left) <= LONGEST).then_some(Window { from, to: act })
+    (act.earliest().since(from.by.left) <= LONGEST).then_some(Window { from, to: act })
 }
 
 /// True if it matched.
 pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut Findings<'_>) -> bool {
     let Some(window) = window(scene.history.before(act), act) else { return false };
-    let (least, most, check) = (window.least(), window.most(), window.from.id);
+    let (least, most, check) = (window.least(), window.most(), window.from.by.call());
     let exclusive = call.flags.has(MsgFlags::IPC_EXCL);
     let lost = call.errno() == Some(Errno::EEXIST);
     // With IPC_EXCL the race can be lost but not exploited, unless it just was lost.

@@ -6,7 +6,6 @@ use super::super::{
     act::{Act, Deed},
     scene::{Case, Findings, Scene},
 };
-use super::party;
 use crate::event::Call;
 
 pub(super) static INFO: RuleInfo = RuleInfo {
@@ -33,13 +32,13 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
         return;
     }
     let Some(creation) = scene.history.latest_creation() else { return };
-    let (one, other) = (&creation.actor, &act.actor);
+    let (one, other) = (&creation.by.actor, &act.by.actor);
     let apart = one.other_user(other.euid) || one.cgroup_id != other.cgroup_id;
     if one.program == other.program || !apart {
         return;
     }
-    let (creator, id) = (party("creator", creation), creation.id);
-    found.add(scene, &INFO, Severity::Medium, Some((call.key, creator.actor.euid)), &[id, call.id], || {
+    let creator = creation.by.party("creator");
+    found.add(scene, &INFO, Severity::Medium, Some((call.key, creator.actor.euid)), &[creator.call, call.id], || {
         let key = call.key.cast_unsigned();
         let (project, device, inode) = (key >> 24, key >> 16 & 0xff, key & 0xffff);
         let values = vec![

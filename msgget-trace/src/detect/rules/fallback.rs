@@ -31,7 +31,7 @@ pub(super) static INFO: RuleInfo = RuleInfo {
 pub(super) fn window<'a>(before: Option<&'a Act>, act: &'a Act) -> Option<Window<'a>> {
     let from = before.filter(|from| from.deed == Deed::Exists)?;
     let got = matches!(act.deed, Deed::Opened | Deed::MayHaveCreated | Deed::Created);
-    (got && act.earliest().since(from.left) <= LONGEST).then_some(Window { from, to: act })
+    (got && act.earliest().since(from.by.left) <= LONGEST).then_some(Window { from, to: act })
 }
 
 /// True if it matched.
@@ -40,7 +40,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
         return false;
     }
     let Some(window) = window(scene.history.before(act), act) else { return false };
-    let (least, most, first) = (window.least(), window.most(), window.from.id);
+    let (least, most, first) = (window.least(), window.most(), window.from.by.call());
     let cuid = squatting::creator(scene, call);
     let severity = match cuid {
         _ if squatting::stranger(scene, cuid) => Severity::High,

@@ -7,7 +7,7 @@ use super::super::{
     finding::Certainty,
     scene::{Case, Findings, Scene},
 };
-use super::{check, duration, fallback, party, recreate, user};
+use super::{check, duration, fallback, recreate, user};
 
 /// The text that is the same for all of them.
 macro_rules! raced {
@@ -106,25 +106,25 @@ pub(super) fn observe(scene: &mut Scene<'_>, act: &Act, found: &mut Findings<'_>
 fn tell(scene: &Scene<'_>, key: i32, race: Race, found: &mut Findings<'_>) {
     let Race { rule, from, rival, to, certainty, window: (least, most) } = race;
     let certainty = scene.sure(certainty, from.earliest(), to.latest());
-    let foreign = rival.actor.other_user(to.actor.euid);
+    let foreign = rival.by.actor.other_user(to.by.actor.euid);
     let severity = if foreign { Severity::High } else { Severity::Low };
     // In the order in which they happened, so that the id is the same in whichever order their records came.
-    let mut evidence = [(from.left, from.id), (rival.left, rival.id), (to.left, to.id)];
+    let mut evidence = [(from.by.left, from.by.call()), (rival.by.left, rival.by.call()), (to.by.left, to.by.call())];
     evidence.sort_by_key(|(left, id)| (*left, id.position));
     let evidence = evidence.map(|(_, id)| id);
-    found.add(scene, rule, severity, Some((key, rival.actor.euid)), &evidence, || {
+    found.add(scene, rule, severity, Some((key, rival.by.actor.euid)), &evidence, || {
         let mut values = vec![("key", Value::Int32(key))];
         values.extend(least.map(|least| ("windowNs", Value::Uint64(least))));
         values.push(("windowMaxNs", Value::Uint64(most)));
-        values.push(("rivalId", Value::Call(rival.id)));
-        let after = rival.latest().since(from.left);
+        values.push(("rivalId", Value::Call(rival.by.call())));
+        let after = rival.latest().since(from.by.left);
         let summary = format!(
             "pid {} ({}) left key {key:#010x} open for {}, and pid {} ({}) created the queue {} after it began: {}",
-            to.actor.pid,
-            user(to.actor.euid),
+            to.by.actor.pid,
+            user(to.by.actor.euid),
             duration(least.unwrap_or(most)),
-            rival.actor.pid,
-            user(rival.actor.euid),
+            rival.by.actor.pid,
+            user(rival.by.actor.euid),
             duration(after),
             match to.deed {
                 Deed::Exists => "the creation then failed",
@@ -135,7 +135,7 @@ fn tell(scene: &Scene<'_>, key: i32, race: Race, found: &mut Findings<'_>) {
         Case {
             confidence: if certainty == Certainty::Definite { Confidence::High } else { Confidence::Medium },
             certainty: Some(certainty),
-            parties: vec![party("victim", &to), party("rival", &rival)],
+            parties: vec![to.by.party("victim"), rival.by.party("rival")],
             values,
             summary,
         }

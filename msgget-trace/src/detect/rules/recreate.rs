@@ -30,13 +30,13 @@ pub(super) static INFO: RuleInfo = RuleInfo {
 /// The window that `act` closes, if the process had removed the queue.
 pub(super) fn window<'a>(before: Option<&'a Act>, act: &'a Act) -> Option<Window<'a>> {
     let from = before.filter(|from| act.create && from.deed == Deed::Removed)?;
-    (act.earliest().since(from.left) <= LONGEST).then_some(Window { from, to: act })
+    (act.earliest().since(from.by.left) <= LONGEST).then_some(Window { from, to: act })
 }
 
 /// True if it matched.
 pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut Findings<'_>) -> bool {
     let Some(window) = window(scene.history.before(act), act) else { return false };
-    let (least, most, removal) = (window.least(), window.most(), window.from.id);
+    let (least, most, removal) = (window.least(), window.most(), window.from.by.call());
     let exclusive = call.flags.has(MsgFlags::IPC_EXCL);
     let lost = matches!(act.deed, Deed::Exists | Deed::Opened | Deed::Denied);
     let severity = if exclusive && !lost { Severity::Low } else { Severity::Medium };

@@ -3,7 +3,7 @@
 use super::super::{
     Confidence, RuleInfo, Severity, Tag, Value,
     act::{Act, Deed},
-    memory::Scan,
+    memory::{Missed, Scan},
     scene::{Case, Findings, Scene},
 };
 use crate::event::{Attributed, BootTime, Call, CallId, Counts};
@@ -40,10 +40,19 @@ impl Scan {
         }
     }
 
-    fn is_one(&self) -> bool {
-        // Keys, not calls: who opens one queue again and again hides no scan.
-        let empty = self.missing.len() >= MISSING && u64::from(self.got.count_ones()) * MISSES <= self.misses;
-        empty || self.denied.len() >= DENIED
+    /// The keys that were missed, if that makes it a scan.
+    fn found(&self) -> Option<&Missed> {
+        self.missed.as_deref().filter(|missed| {
+            // Keys, not calls: who opens one queue again and again hides no scan.
+            let empty = missed.missing.len() >= MISSING && u64::from(self.got.count_ones()) * MISSES <= self.misses;
+            empty || missed.denied.len() >= DENIED
+        })
+    }
+
+    /// The keys that were missed, `call` being such a call.
+    fn missed(&mut self, call: CallId) -> &mut Missed {
+        let none = || Box::new(Missed { first: call, missing: Vec::new(), denied: Vec::new() });
+        self.missed.get_or_insert_with(none)
     }
 }
 
@@ -61,18 +70,17 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
     match act.deed {
         Deed::Missing => {
             scan.misses += 1;
-            remember(&mut scan.missing, call.key, MISSING);
+            remember(&mut scan.missed(call.id).missing, call.key, MISSING);
         }
         Deed::Denied => {
             scan.misses += 1;
-            remember(&mut scan.denied, call.key, DENIED);
+            remember(&mut scan.missed(call.id).denied, call.key, DENIED);
         }
         _ => {
             scan.hits += 1;
             scan.got |= 1 << (call.key.cast_unsigned().wrapping_mul(0x9e37_79b9) >> 26);
         }
     }
-    scan.first.get_or_insert(call.id);
     if matches!(act.deed, Deed::Missing | Deed::Denied) {
         tell(scene, call.id, found);
     }
@@ -88,21 +96,20 @@ pub(super) fn observe_aggregate(scene: &mut Scene<'_>, counts: &Counts, of: &Att
     scan.hits += counts.total() - failed;
     // Of these it is not known what became of each; what most of them came to is taken for it.
     if failed * 10 >= counts.total() * 9 {
-        of.sample_keys.iter().for_each(|key| remember(&mut scan.missing, *key, MISSING));
+        let missing = &mut scan.missed(scene.event.id()).missing;
+        of.sample_keys.iter().for_each(|key| remember(missing, *key, MISSING));
     }
     tell(scene, scene.event.id(), found);
 }
 
 fn tell(scene: &Scene<'_>, last: CallId, found: &mut Findings<'_>) {
     let scan = &scene.process.scan;
-    if !scan.is_one() {
-        return;
-    }
-    let (missing, denied, misses, hits) = (scan.missing.len(), scan.denied.len(), scan.misses, scan.hits);
-    let evidence: Vec<_> = scan.first.into_iter().filter(|first| *first != last).chain([last]).collect();
+    let Some(Missed { first, missing, denied }) = scan.found() else { return };
+    let evidence = if *first == last { vec![last] } else { vec![*first, last] };
     let span = scene.at.since(scan.since);
     // Keys that follow each other are no accident.
-    let row = scan.missing.windows(2).filter(|keys| keys[1].wrapping_sub(keys[0]) == 1).count() * 2 >= MISSING;
+    let row = missing.windows(2).filter(|keys| keys[1].wrapping_sub(keys[0]) == 1).count() * 2 >= MISSING;
+    let (missing, denied, misses, hits) = (missing.len(), denied.len(), scan.misses, scan.hits);
     found.add(scene, &INFO, Severity::High, None, &evidence, || {
         let values = vec![
             ("missingKeys", Value::Uint64(missing as u64)),

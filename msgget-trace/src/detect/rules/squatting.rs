@@ -1,12 +1,12 @@
 //! `squatted_key`: who believes a key to be his own finds another user's queue there. A call goes in, with what is known of the queue.
 
 use super::super::{
-    Confidence, Party, RuleInfo, Severity, Tag, Value,
+    Confidence, RuleInfo, Severity, Tag, Value,
     act::{Act, Deed},
     scene::{Case, Findings, Scene},
 };
 use super::user;
-use crate::event::{Call, CallId};
+use crate::event::Call;
 
 pub(super) static INFO: RuleInfo = RuleInfo {
     event_id: 6806,
@@ -38,7 +38,7 @@ pub(super) fn creator(scene: &Scene<'_>, call: &Call) -> Option<u32> {
     if call.result >= 0 {
         return scene.queue?.cuid;
     }
-    standing(scene)?.actor.euid
+    standing(scene)?.by.actor.euid
 }
 
 /// The act that created the queue which has the key now.
@@ -65,9 +65,8 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
     }
     let had_it = scene.history.made_by(scene.actor.euid);
     let severity = if scene.actor.euid == Some(0) || had_it { Severity::High } else { Severity::Medium };
-    let made: Option<(Party, CallId)> =
-        standing(scene).map(|creation| (super::party("creator", creation), creation.id));
-    let evidence: Vec<_> = made.iter().map(|(_, id)| *id).chain([call.id]).collect();
+    let made = standing(scene).map(|creation| creation.by.party("creator"));
+    let evidence: Vec<_> = made.iter().map(|creator| creator.call).chain([call.id]).collect();
     found.add(scene, &INFO, severity, Some((call.key, cuid)), &evidence, || {
         let mut values = vec![("key", Value::Int32(call.key))];
         values.extend(cuid.map(|cuid| ("creatorUserId", Value::Uint64(cuid.into()))));
@@ -83,10 +82,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
             call.key,
             user(cuid)
         );
-        Case {
-            parties: made.into_iter().map(|(party, _)| party).collect(),
-            ..Case::new(Confidence::Medium, values, summary)
-        }
+        Case { parties: made.into_iter().collect(), ..Case::new(Confidence::Medium, values, summary) }
     });
     true
 }

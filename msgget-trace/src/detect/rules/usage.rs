@@ -98,7 +98,7 @@ pub(super) fn observe_use(scene: &mut Scene<'_>, used: &Use, found: &mut Finding
     // The other errno has other reasons, too, and anybody can answer in the kernel's place.
     let sure = used.errno == Errno::EIDRM && used.source.is_some();
     let confidence = if sure { Confidence::High } else { Confidence::Medium };
-    let (key, remover, evidence) = (queue.key, remover.party("remover"), [remover.call, used.id]);
+    let (key, remover, evidence) = (queue.key, remover.party("remover"), [remover.call(), used.id]);
     found.add(scene, &STALE, severity, Some((key, scene.actor.euid)), &evidence, || {
         let values = vec![("key", Value::Int32(key)), ("queue", Value::Int32(used.msqid))];
         let by = match own {
