@@ -27,9 +27,9 @@ pub struct Batch {
 }
 
 impl Source {
-    /// Whether `event` is one that this source tells of.
+    /// Whether `event`, the next one, is one that this source tells of.
     #[must_use]
-    pub fn tells_of(&self, event: &Event) -> bool {
+    pub fn tells_of(&mut self, event: &Event) -> bool {
         // Whose entry was not seen may have been under way when the hooks came.
         let entered = event.entered().unwrap_or(self.decoder.attached);
         self.told.tells_of(event.caller().host.tid, entered, event.left())
@@ -37,7 +37,7 @@ impl Source {
 
     /// Notes that the former source told of `event`.
     pub fn told_before(&mut self, event: &Event) {
-        self.told.told_before(event.caller().host.tid, event.left());
+        self.told.told_before(event.caller().host.tid, event.entered(), event.left());
     }
 
     /// Begins a batch.
