@@ -238,7 +238,7 @@ impl Output {
     fn state(&self) -> OutputState {
         let told = OutputState {
             name: self.config.to.to_string(),
-            format: self.format.name(),
+            format: self.format.name().into(),
             told: self.sequence,
             ..OutputState::default()
         };

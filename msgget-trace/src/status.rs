@@ -6,6 +6,8 @@ use std::{fmt, io, path::PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap as _};
 use thiserror::Error;
 
+use crate::event::OutputState;
+
 /// Where a daemon listens if nothing else is said.
 pub const SOCKET: &str = "/run/msgget-trace.sock";
 
@@ -30,8 +32,8 @@ pub struct Status {
     pub coverage_gap: String,
     /// Whether the last word on it was `degraded`.
     pub degraded: bool,
-    /// Where the lines go.
-    pub outputs: Vec<String>,
+    /// Where the lines go, and what has become of them.
+    pub outputs: Vec<OutputState>,
     /// Digest of the policy files, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_digest: Option<String>,
@@ -165,7 +167,7 @@ impl fmt::Display for Status {
             writeln!(f, "{name:<14}{value}")?;
         }
         for output in &self.outputs {
-            writeln!(f, "{:<14}{}", "output", shown(output))?;
+            writeln!(f, "{:<14}{}", "output", Shown(output))?;
         }
         if let Some(digest) = &self.policy_digest {
             writeln!(f, "{:<14}{}", "policy", shown(digest))?;
@@ -183,6 +185,31 @@ impl fmt::Display for Status {
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+/// An output, its numbers as far as they are not 0.
+struct Shown<'a>(&'a OutputState);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OutputState { name, format, told, inherited, delivered, waiting, .. } = self.0;
+        let OutputState { dropped, expired, damaged, refused, trouble, .. } = self.0;
+        write!(f, "{} ({}): {told} lines", shown(name), shown(format))?;
+        for (number, word) in [
+            (inherited, "of a run before"),
+            (delivered, "delivered"),
+            (waiting, "waiting"),
+            (dropped, "dropped"),
+            (expired, "expired"),
+            (damaged, "damaged"),
+            (refused, "refused"),
+        ] {
+            if *number > 0 {
+                write!(f, ", {number} {word}")?;
+            }
+        }
+        trouble.iter().try_for_each(|trouble| write!(f, "; it does not work: {}", shown(trouble)))
     }
 }
 
@@ -281,7 +308,25 @@ mod tests {
             hook: "tp_btf".into(),
             coverage_gap: "none".into(),
             degraded: false,
-            outputs: vec!["/tmp/a\x1b[2Jb".into()],
+            outputs: vec![
+                OutputState {
+                    format: "json".into(),
+                    told: 9,
+                    delivered: 9,
+                    name: "-".into(),
+                    ..OutputState::default()
+                },
+                OutputState {
+                    name: "/tmp/a\x1b[2Jb".into(),
+                    format: "ecs".into(),
+                    told: 9,
+                    delivered: 4,
+                    waiting: 6,
+                    inherited: 1,
+                    trouble: Some("it is\nfull".into()),
+                    ..OutputState::default()
+                },
+            ],
             policy_digest: Some("5b1d".into()),
             exceptions: vec![Suppressed { name: "old-spooler".into(), suppressed: 3 }],
             balance: Numbers(numbers.map(|(name, number)| (name.to_owned(), number)).to_vec()),
@@ -305,7 +350,9 @@ mod tests {
         let spooler = "exception     old-spooler has kept back 3 findings";
         let seen = "seen         12345  calls whose return the kernel side saw";
         let lost = "lost             0  of these, without room in the ring";
-        for line in ["since         2026-11-22T01:25:23Z", "output        /tmp/a\\u{1b}[2Jb", spooler, seen, lost] {
+        let well = "output        - (json): 9 lines, 9 delivered";
+        let ill = "output        /tmp/a\\u{1b}[2Jb (ecs): 9 lines, 1 of a run before, 4 delivered, 6 waiting; it does not work: it is\\nfull";
+        for line in ["since         2026-11-22T01:25:23Z", well, ill, spooler, seen, lost] {
             assert!(text.lines().any(|found| found == line), "{line:?} is missing in:\n{text}");
         }
         assert!(text.ends_with("of_tomorrow      7\n"), "{text}");

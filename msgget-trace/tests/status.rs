@@ -15,6 +15,7 @@ use std::{
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use common::{Program, Report, binary, finish, live::End, msgget_trace, sys};
@@ -143,7 +144,12 @@ fn it_says_who_and_how_the_daemon_is() {
     assert_eq!(answer["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(answer["processId"], daemon.pid());
     assert_eq!(answer["degraded"], false);
-    assert_eq!(answer["outputs"], serde_json::json!(["standard output"]));
+    let [output] = answer["outputs"].as_array().unwrap().as_slice() else { panic!("{answer}") };
+    assert_eq!((&output["name"], &output["format"]), (&"standard output".into(), &"json".into()));
+    assert_eq!(
+        output["told"].as_u64(),
+        Some(output["delivered"].as_u64().unwrap() + output["waiting"].as_u64().unwrap())
+    );
     let since = answer["since"].as_i64().unwrap();
     assert!((before..=after).contains(&since), "{before} {since} {after}");
 
@@ -159,7 +165,8 @@ fn it_says_who_and_how_the_daemon_is() {
     assert_eq!(shown("process "), daemon.pid().to_string());
     assert_eq!(shown("hook "), answer["hook"].as_str().unwrap());
     assert_eq!(shown("coverage gap "), answer["coverageGap"].as_str().unwrap());
-    assert_eq!((shown("degraded "), shown("output ")), ("no".into(), "standard output".into()));
+    assert_eq!(shown("degraded "), "no");
+    assert!(shown("output ").starts_with("standard output (json): "), "{text}");
     for name in balance(&answer).keys() {
         let shown = shown(&format!("{name} "));
         let (number, word) = shown.split_once("  ").unwrap();
@@ -178,6 +185,37 @@ fn it_says_who_and_how_the_daemon_is() {
 }
 
 #[test]
+fn it_says_which_output_does_not_work_and_why() {
+    live!(60);
+    let (dir, socket) = place();
+    let [lines, spool] = ["lines", "spool"].map(|name| dir.path().join(name));
+    // Nobody listens at the first port.
+    let daemon = daemon(
+        &socket,
+        &["-o", lines.to_str().unwrap(), "-o", "tcp://127.0.0.1:1", "--spool", spool.to_str().unwrap()],
+    );
+    let deadline = Instant::now() + common::patience();
+    let outputs = loop {
+        let answer = ask(&socket);
+        let [well, ill] = answer["outputs"].as_array().unwrap().as_slice() else { panic!("{answer}") };
+        if ill.get("trouble").is_some() {
+            break [well.clone(), ill.clone()];
+        }
+        assert!(Instant::now() < deadline, "{answer}");
+        thread::sleep(Duration::from_millis(10));
+    };
+    let [well, ill] = outputs;
+    assert_eq!(well["name"], lines.to_str().unwrap());
+    assert!(well.get("trouble").is_none(), "{well}");
+    assert_eq!((&ill["name"], &ill["delivered"]), (&"tcp://127.0.0.1:1".into(), &0.into()));
+    assert!(ill["trouble"].as_str().unwrap().contains("refused") && ill["waiting"].as_u64() > Some(0), "{ill}");
+    let text = status(&socket, &[]).stdout.join("\n");
+    let shown = text.lines().find(|line| line.contains("tcp://127.0.0.1:1")).unwrap();
+    assert!(shown.contains(" waiting; it does not work: "), "{shown}");
+    drop(daemon);
+}
+
+#[test]
 fn it_answers_while_the_output_takes_nothing() {
     live!(60);
     let (_dir, socket) = place();
@@ -186,7 +224,9 @@ fn it_answers_while_the_output_takes_nothing() {
     let daemon = daemon.ready();
     // More than any pipe holds.
     sys::private_ipc(|| (1..=2_000).for_each(|key| _ = sys::msgget_only(key, 0)));
-    let first = balance(&ask(&socket));
+    let answer = ask(&socket);
+    assert!(answer["outputs"][0]["waiting"].as_u64().is_some_and(|waiting| waiting > 0), "{answer}");
+    let first = balance(&answer);
     bounded(&first);
     assert!(first["seen"] >= 2_000 && first["delivered"] < 2_000, "{first:?}");
     sys::private_ipc(|| (1..=10).for_each(|key| _ = sys::msgget_only(key, 0)));

@@ -96,9 +96,10 @@ async fn arrive(outputs: &mut Outputs) -> Result<(), Failure> {
     if outputs.closed() {
         return Ok(());
     }
-    for OutputState { name, waiting, dropped, damaged, refused, trouble, .. } in outputs.states() {
-        if waiting + dropped + damaged + refused > 0 {
-            let gone = dropped + damaged + refused;
+    for output in outputs.states() {
+        let gone = output.gone();
+        let OutputState { name, waiting, trouble, .. } = output;
+        if waiting + gone > 0 {
             return Err(Failure::NotArrived { output: name, waiting, gone, trouble: trouble.unwrap_or_default() });
         }
     }

@@ -164,7 +164,7 @@ impl Daemon {
             hook: self.rung().name().to_owned(),
             coverage_gap: self.rung().gap().to_owned(),
             degraded: self.watch.degraded(),
-            outputs: self.outputs.names().collect(),
+            outputs: self.outputs.states(),
             policy_digest: self.pipeline.policies().digest().map(|digest| digest.to_string()),
             exceptions: self
                 .pipeline

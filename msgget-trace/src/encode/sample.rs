@@ -112,19 +112,20 @@ pub(crate) fn news() -> Vec<News> {
     let outputs = || {
         let ill = OutputState {
             name: "tls://siem:6514".into(),
-            format: "ecs",
+            format: "ecs".into(),
             told: 9,
-            inherited: 2,
+            inherited: 3,
             delivered: 5,
             waiting: 3,
             dropped: 1,
+            expired: 1,
             damaged: 1,
             refused: 1,
             trouble: Some("refused".into()),
         };
         let well = OutputState {
             name: "standard output".into(),
-            format: "json",
+            format: "json".into(),
             told: 9,
             delivered: 9,
             ..OutputState::default()

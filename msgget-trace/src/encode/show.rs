@@ -7,13 +7,12 @@ use std::{
 };
 
 use jiff::{Timestamp, tz::Offset};
-use schemars::JsonSchema;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::Escaped;
 use crate::{
     detect::Tags,
-    event::{Counts, Device, Image, MsgFlags, OutputState},
+    event::{Counts, Device, Image, MsgFlags},
     policy::Matched,
 };
 
@@ -193,66 +192,6 @@ impl Serialize for MsgFlags {
         let unknown = (self.unknown() != 0).then(|| format!("{:#x}", self.unknown()));
         serializer.collect_seq(self.names().map(Cow::Borrowed).chain(unknown.map(Cow::Owned)))
     }
-}
-
-/// How an output is; what is 0 is left out but for what tells that it works.
-#[derive(JsonSchema, Serialize)]
-pub(super) struct OutputFacts<'a> {
-    /// Where it leads.
-    name: &'a str,
-    /// How its lines look.
-    format: &'static str,
-    /// Lines made in this run.
-    told: u64,
-    /// Lines that have arrived, as far as that can be known.
-    delivered: u64,
-    /// Lines on their way.
-    waiting: u64,
-    /// Lines found in its spool when this run began.
-    #[serde(skip_serializing_if = "is_zero")]
-    inherited: u64,
-    /// Lines the spool had no room for.
-    #[serde(skip_serializing_if = "is_zero")]
-    dropped: u64,
-    /// Lines that stood where the spool was damaged.
-    #[serde(skip_serializing_if = "is_zero")]
-    damaged: u64,
-    /// Lines the receiver will never take.
-    #[serde(skip_serializing_if = "is_zero")]
-    refused: u64,
-    /// Why it does not work now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<&'a str>,
-}
-
-impl<'a> OutputFacts<'a> {
-    /// All of `states`.
-    pub(super) fn of(states: &'a [OutputState]) -> Vec<Self> {
-        states.iter().map(Self::new).collect()
-    }
-
-    fn new(state: &'a OutputState) -> Self {
-        let OutputState { name, format, told, inherited, delivered, waiting, dropped, damaged, refused, trouble } =
-            state;
-        Self {
-            name,
-            format,
-            told: *told,
-            delivered: *delivered,
-            waiting: *waiting,
-            inherited: *inherited,
-            dropped: *dropped,
-            damaged: *damaged,
-            refused: *refused,
-            trouble: trouble.as_deref(),
-        }
-    }
-}
-
-/// As serde asks it.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub(super) fn controls() -> Vec<(&'static str, Control)> {
 fn outputs() -> Vec<OutputState> {
     let well = OutputState {
         name: "standard output".to_owned(),
-        format: "json",
+        format: "json".into(),
         told: 9,
         delivered: 9,
         ..OutputState::default()
@@ -77,7 +77,7 @@ fn outputs() -> Vec<OutputState> {
         well,
         OutputState {
             name: "tls://siem:6514".to_owned(),
-            format: "ecs",
+            format: "ecs".into(),
             told: 9,
             waiting: 9,
             trouble,

@@ -1,5 +1,9 @@
 //! What happens to the sensor itself: the types of the health records, which stand in the stream among the calls.
 
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{BootTime, Rung};
@@ -27,8 +31,10 @@ pub enum LossReason {
     Rejected,
     /// They stood in a ring that another version, or one with other options, had left behind.
     AbiChanged,
-    /// The spool of an output had no room for their lines, or kept them for as long as it is to.
+    /// The spool of an output had no room for their lines.
     SpoolFull,
+    /// Their lines were in the spool for as long as it keeps any.
+    SpoolExpired,
     /// Their lines stood where the spool was damaged.
     SpoolDamaged,
     /// The receiver of an output will never take their lines, which have been put aside.
@@ -45,6 +51,7 @@ impl LossReason {
             Self::Rejected => "rejected",
             Self::AbiChanged => "abi_changed",
             Self::SpoolFull => "spool_full",
+            Self::SpoolExpired => "spool_expired",
             Self::SpoolDamaged => "spool_damaged",
             Self::Refused => "refused",
         }
@@ -147,41 +154,65 @@ pub enum News {
     },
 }
 
-/// How an output is: `told + inherited = delivered + waiting + dropped + damaged + refused`, all of them lines.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How an output is: `told + inherited = delivered + waiting + dropped + expired + damaged + refused`, all of them lines. Where
+/// it is written, what is 0 is left out but for what tells that it works.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 pub struct OutputState {
     /// Where it leads.
     pub name: String,
     /// How its lines look.
-    pub format: &'static str,
-    /// Made in this run.
+    pub format: Cow<'static, str>,
+    /// Lines made in this run.
     pub told: u64,
-    /// Found in its spool when this run began.
-    pub inherited: u64,
-    /// Arrived, as far as that can be known.
+    /// Lines that have arrived, as far as that can be known.
     pub delivered: u64,
-    /// On their way.
+    /// Lines on their way.
     pub waiting: u64,
-    /// The spool had no room for them.
+    /// Lines found in its spool when this run began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub inherited: u64,
+    /// Lines the spool had no room for.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: u64,
-    /// The spool was damaged where they stood.
+    /// Lines that were in the spool for as long as it keeps any.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub expired: u64,
+    /// Lines that stood where the spool was damaged.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub damaged: u64,
-    /// The receiver will never take them; they stand in the spool's `dead-letter.ndjson`.
+    /// Lines the receiver will never take; they stand in the spool's `dead-letter.ndjson`.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u64,
     /// Why it does not work now, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
 
 impl OutputState {
+    /// Lines that will not arrive.
+    #[must_use]
+    pub const fn gone(&self) -> u64 {
+        self.dropped + self.expired + self.damaged + self.refused
+    }
+
     /// What does not add up, in words. To be asked between two batches.
     #[must_use]
     pub fn violation(&self) -> Option<String> {
-        let Self { name, told, inherited, delivered, waiting, dropped, damaged, refused, .. } = self;
-        let (before, after) = (told + inherited, delivered + waiting + dropped + damaged + refused);
+        let Self { name, told, inherited, delivered, waiting, .. } = self;
+        let (before, after) = (told + inherited, delivered + waiting + self.gone());
         (before != after).then(|| {
-            format!("of output {name} told + inherited = delivered + waiting + dropped + damaged + refused does not hold: {before} and {after}")
+            format!(
+                "of output {name} told + inherited = delivered + waiting + dropped + expired + damaged + refused does not hold: \
+                 {before} and {after}"
+            )
         })
     }
+}
+
+/// As serde asks it.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl News {

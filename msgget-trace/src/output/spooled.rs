@@ -119,8 +119,8 @@ pub(super) struct Spooled {
     lost: u64,
     /// Of the spool itself. Not the far side's to end: that may be well because there is nothing for it to do.
     outage: Outage,
-    /// What of each loss has been told: full, damaged, refused.
-    told: [u64; 3],
+    /// What of each loss has been told: full, expired, damaged, refused.
+    told: [u64; 4],
 }
 
 impl Spooled {
@@ -155,7 +155,7 @@ impl Spooled {
             reopening: Cell::new(false),
         });
         let delivery = Delivery::new(config.to.clone(), Rc::clone(&shared));
-        Ok((Self { buffer: Vec::new(), shared, before, lost: 0, outage: Outage::default(), told: [0; 3] }, delivery))
+        Ok((Self { buffer: Vec::new(), shared, before, lost: 0, outage: Outage::default(), told: [0; 4] }, delivery))
     }
 
     /// Puts the buffer into the spool.
@@ -228,9 +228,9 @@ impl Spooled {
     /// Lines that will not arrive, by reason, as far as that was not asked before.
     pub(super) fn losses(&mut self) -> Vec<(LossReason, u64)> {
         let state = self.state(OutputState::default());
-        let now = [state.dropped, state.damaged, state.refused];
+        let now = [state.dropped, state.expired, state.damaged, state.refused];
         let before = std::mem::replace(&mut self.told, now);
-        let reasons = [LossReason::SpoolFull, LossReason::SpoolDamaged, LossReason::Refused];
+        let reasons = [LossReason::SpoolFull, LossReason::SpoolExpired, LossReason::SpoolDamaged, LossReason::Refused];
         let losses =
             reasons.into_iter().zip(now.into_iter().zip(before)).map(|(reason, (now, before))| (reason, now - before));
         losses.filter(|(_, count)| *count > 0).collect()
@@ -239,7 +239,6 @@ impl Spooled {
     /// Fills in what is known here.
     pub(super) fn state(&self, told: OutputState) -> OutputState {
         let (spool, before) = (self.shared.spool().status(SystemTime::now()), self.before);
-        let dropped = |status: &Status| status.dropped_bytes + status.dropped_age;
         let refused = self.shared.refused.get();
         let far = self.shared.outage.borrow();
         OutputState {
@@ -247,7 +246,8 @@ impl Spooled {
             // One that was put aside is acknowledged a little later.
             delivered: (spool.acknowledged - before.acknowledged).saturating_sub(refused),
             waiting: spool.waiting + lines(&self.buffer),
-            dropped: self.lost + dropped(&spool) - dropped(&before),
+            dropped: self.lost + spool.dropped_bytes - before.dropped_bytes,
+            expired: spool.dropped_age - before.dropped_age,
             // A record that was missing may turn up in another reading.
             damaged: spool.lost.saturating_sub(before.lost),
             refused,

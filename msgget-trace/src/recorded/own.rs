@@ -40,8 +40,8 @@ fn origin(line: &Own, clock: Clock) -> Result<Origin, Unreadable> {
 }
 
 fn loss(line: Own, clock: Clock) -> Result<News, Unreadable> {
-    use LossReason::{AbiChanged, RecursionMisses, Refused, Rejected, RingFull, SpoolDamaged, SpoolFull};
-    let reasons = [RingFull, RecursionMisses, Rejected, AbiChanged, SpoolFull, SpoolDamaged, Refused];
+    use LossReason::{AbiChanged, RecursionMisses, Refused, Rejected, RingFull, SpoolDamaged, SpoolExpired, SpoolFull};
+    let reasons = [RingFull, RecursionMisses, Rejected, AbiChanged, SpoolFull, SpoolExpired, SpoolDamaged, Refused];
     let reason = need("reason", line.reason)?;
     Ok(News::Loss {
         reason: word("reason", &reason, &reasons, LossReason::name, "a way by which calls or lines go missing")?,

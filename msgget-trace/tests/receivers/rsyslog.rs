@@ -235,7 +235,7 @@ fn tcp_to_an_rsyslog_that_is_killed_by_a_daemon_that_is_killed() {
     assert!(calls.torn.len() <= 2, "{:?}", calls.torn);
     assert_eq!(report.balance()["lost"], 0);
     for output in ledger(&written) {
-        assert!(["dropped", "damaged", "refused"].iter().all(|name| output.get(name).is_none()), "{output}");
+        assert!(["dropped", "expired", "damaged", "refused"].iter().all(|name| output.get(name).is_none()), "{output}");
     }
     judge(&rsyslog, tid, last, 5);
 }

@@ -129,9 +129,12 @@ fn what_has_waited_too_long_is_given_up() {
     Calls::of(&written, tid).assert_once(100);
     let losses = records(&written, "loss");
     assert!(losses.iter().all(|loss| loss["output"] == *target), "{losses:?}");
-    let dropped = number(&of(&ledger(&written), &target), "dropped");
-    assert!(dropped > 100, "{dropped}");
-    assert_eq!(losses.iter().map(|loss| number(loss, "count")).sum::<u64>(), dropped);
+    assert!(losses.iter().all(|loss| loss["reason"] == "spool_expired"), "{losses:?}");
+    let output = of(&ledger(&written), &target);
+    let expired = number(&output, "expired");
+    assert!(expired > 100, "{expired}");
+    assert_eq!(losses.iter().map(|loss| number(loss, "count")).sum::<u64>(), expired);
+    assert_eq!(number(&output, "dropped"), 0);
 }
 
 /// What a killed daemon left for a receiver that was away is damaged at its end, and in its middle.

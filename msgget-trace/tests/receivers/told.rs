@@ -131,7 +131,8 @@ pub(crate) fn ledger(text: &str) -> Vec<Value> {
     let outputs = stop["outputs"].as_array().unwrap().clone();
     for output in &outputs {
         let sum = |names: &[&str]| names.iter().map(|name| number(output, name)).sum::<u64>();
-        let (before, after) = (["told", "inherited"], ["delivered", "waiting", "dropped", "damaged", "refused"]);
+        let (before, after) =
+            (["told", "inherited"], ["delivered", "waiting", "dropped", "expired", "damaged", "refused"]);
         assert_eq!(sum(&before), sum(&after), "{output}");
     }
     outputs

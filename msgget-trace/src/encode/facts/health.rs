@@ -6,10 +6,10 @@ use uuid::Uuid;
 use crate::{
     encode::{
         Sensor,
-        show::{Digits, Numbers, OutputFacts, Shown},
+        show::{Digits, Numbers, Shown},
         write::{Object, Written},
     },
-    event::News,
+    event::{News, OutputState},
 };
 
 /// Adds those of `news`.
@@ -62,7 +62,7 @@ enum NewsFacts<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
         balance: Numbers<'a>,
-        outputs: Vec<OutputFacts<'a>>,
+        outputs: &'a [OutputState],
     },
     Recovered {
         reason: &'static str,
@@ -108,11 +108,9 @@ impl<'a> NewsFacts<'a> {
                 since_ns: wall(*since),
             },
             News::Degraded { reason, detail } => Self::Degraded { reason, detail },
-            News::Heartbeat { balance, outputs } => {
-                Self::Balance { reason: None, balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
-            }
+            News::Heartbeat { balance, outputs } => Self::Balance { reason: None, balance: Numbers(balance), outputs },
             News::Stop { reason, balance, outputs } => {
-                Self::Balance { reason: Some(reason), balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
+                Self::Balance { reason: Some(reason), balance: Numbers(balance), outputs }
             }
             News::Recovered { reason } => Self::Recovered { reason },
         }

@@ -9,9 +9,9 @@ use super::schema;
 use crate::{
     encode::{
         Sensor,
-        show::{Numbers, OutputFacts, Shown},
+        show::{Numbers, Shown},
     },
-    event::{Health, News},
+    event::{Health, News, OutputState},
 };
 
 impl Sensor {
@@ -47,9 +47,7 @@ impl Sensor {
             News::PolicyRefused { kept, problems, detail } => {
                 NewsFacts::PolicyRefused { policy_digest: Shown(*kept), problems: *problems, detail }
             }
-            News::Heartbeat { balance, outputs } => {
-                NewsFacts::Heartbeat { balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
-            }
+            News::Heartbeat { balance, outputs } => NewsFacts::Heartbeat { balance: Numbers(balance), outputs },
             News::Loss { reason, count, cpu, output, since } => NewsFacts::Loss {
                 reason: reason.name(),
                 count: *count,
@@ -59,9 +57,7 @@ impl Sensor {
             },
             News::Degraded { reason, detail } => NewsFacts::Degraded { reason, detail },
             News::Recovered { reason } => NewsFacts::Recovered { reason },
-            News::Stop { reason, balance, outputs } => {
-                NewsFacts::Stop { reason, balance: Numbers(balance), outputs: OutputFacts::of(outputs) }
-            }
+            News::Stop { reason, balance, outputs } => NewsFacts::Stop { reason, balance: Numbers(balance), outputs },
         }
     }
 }
@@ -127,7 +123,7 @@ enum NewsFacts<'a> {
     Heartbeat {
         balance: Numbers<'a>,
         /// How each output is.
-        outputs: Vec<OutputFacts<'a>>,
+        outputs: &'a [OutputState],
     },
     /// Calls, or lines of an output, went missing.
     #[schemars(transform = schema::named("loss"))]
@@ -167,7 +163,7 @@ enum NewsFacts<'a> {
         reason: &'static str,
         balance: Numbers<'a>,
         /// How each output is left.
-        outputs: Vec<OutputFacts<'a>>,
+        outputs: &'a [OutputState],
     },
 }
 

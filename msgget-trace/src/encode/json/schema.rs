@@ -203,8 +203,11 @@ pub(super) fn command(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn loss_reason(_: &mut SchemaGenerator) -> Schema {
-    use LossReason::{AbiChanged, RecursionMisses, Refused, Rejected, RingFull, SpoolDamaged, SpoolFull};
-    one_of([RingFull, RecursionMisses, Rejected, AbiChanged, SpoolFull, SpoolDamaged, Refused].map(LossReason::name))
+    use LossReason::{AbiChanged, RecursionMisses, Refused, Rejected, RingFull, SpoolDamaged, SpoolExpired, SpoolFull};
+    one_of(
+        [RingFull, RecursionMisses, Rejected, AbiChanged, SpoolFull, SpoolExpired, SpoolDamaged, Refused]
+            .map(LossReason::name),
+    )
 }
 
 pub(super) fn payer(_: &mut SchemaGenerator) -> Schema {
