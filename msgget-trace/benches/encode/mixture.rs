@@ -167,7 +167,7 @@ fn aggregate() -> Aggregate {
 fn news() -> Health {
     let output = OutputState {
         name: "tls://siem:6514".into(),
-        format: "ecs",
+        format: "ecs".into(),
         told: 900,
         delivered: 890,
         waiting: 10,
