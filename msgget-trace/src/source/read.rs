@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use msgget_trace_ebpf::{Counters, Mark};
 
-use super::{Kinds, Source};
+use super::{Kinds, Source, told::Content};
 use crate::{
     decide::Progress,
     enrich::{Clock, Images},
@@ -32,12 +32,12 @@ impl Source {
     pub fn tells_of(&mut self, event: &Event) -> bool {
         // Whose entry was not seen may have been under way when the hooks came.
         let entered = event.entered().unwrap_or(self.decoder.attached);
-        self.told.tells_of(event.caller().host.tid, entered, event.left())
+        self.told.tells_of(event.caller().host.tid, [entered, event.left()], content(event))
     }
 
     /// Notes that the former source told of `event`.
     pub fn told_before(&mut self, event: &Event) {
-        self.told.told_before(event.caller().host.tid, event.entered(), event.left());
+        self.told.told_before(event.caller().host.tid, event.entered(), event.left(), content(event));
     }
 
     /// Begins a batch.
@@ -176,4 +176,9 @@ impl Source {
     pub async fn wait(&self, time: Duration) -> Result<(), Failure> {
         self.handles.ring.wait(time).await.map_err(Failure::internal("waiting for the ring"))
     }
+}
+
+fn content(event: &Event) -> Content {
+    let about = event.call().map(|call| i64::from(call.key)).or_else(|| event.queue());
+    (about.unwrap_or_default(), event.result())
 }

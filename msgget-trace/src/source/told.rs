@@ -6,7 +6,8 @@
 //! anything may come between them. So the former goes on to tell of what it sees for as long as that may take, and what it has
 //! told of, the next one, which is read after it, leaves out. That is known by the time: of one thread's calls, what one
 //! source takes for the time of a call overlaps what the other does, and no other call's. One that the former missed is the next
-//! one's to tell, whatever the former told of after it.
+//! one's to tell, whatever the former told of after it. Where the former did not see when a call began, it has to be of the
+//! same content, too.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -23,9 +24,22 @@ const NEVER: BootTime = BootTime(u64::MAX);
 pub(super) struct Told {
     from: BootTime,
     until: BootTime,
-    /// By thread, when the events began and ended that the former source told of and this one has not met.
-    former: HashMap<u32, VecDeque<[BootTime; 2]>>,
+    /// By thread, the events that the former source told of and this one has not met.
+    former: HashMap<u32, VecDeque<Former>>,
 }
+
+/// An event that the former source told of.
+#[derive(Debug)]
+struct Former {
+    /// Not before this moment did it begin.
+    begin: BootTime,
+    end: BootTime,
+    /// What it was, where `begin` alone is not to be relied on.
+    content: Option<Content>,
+}
+
+/// What a call was about, and what it returned.
+pub(super) type Content = (i64, i64);
 
 impl Told {
     /// Events that were left between the two moments, the second excluded.
@@ -60,24 +74,28 @@ impl Told {
 
     /// Whether an event of `thread` that was `entered` and `left` is to be told of. To be asked of every event once, in their
     /// order.
-    pub(super) fn tells_of(&mut self, thread: u32, entered: BootTime, left: BootTime) -> bool {
+    pub(super) fn tells_of(&mut self, thread: u32, [entered, left]: [BootTime; 2], content: Content) -> bool {
         let before = self.former.get_mut(&thread).is_some_and(|told| {
-            while told.pop_front_if(|[_, end]| *end < entered).is_some() {}
-            told.pop_front_if(|[begin, _]| *begin <= left).is_some()
+            while told.pop_front_if(|former| former.end < entered).is_some() {}
+            let same = |former: &mut Former| former.begin <= left && former.content.is_none_or(|of| of == content);
+            told.pop_front_if(same).is_some()
         });
         (self.from..self.until).contains(&left) && !before
     }
 
-    /// Notes that the former source told of an event of `thread`. Where it is not known when that was entered, it was after the
-    /// one before.
-    pub(super) fn told_before(&mut self, thread: u32, entered: Option<BootTime>, left: BootTime) {
+    /// Notes that the former source told of an event of `thread`, which ended at the moment `end`.
+    pub(super) fn told_before(&mut self, thread: u32, entered: Option<BootTime>, end: BootTime, content: Content) {
         // All that were over long before are not ours, either.
-        if left.0.saturating_add(APART) < self.from.0 {
+        if end.0.saturating_add(APART) < self.from.0 {
             return;
         }
         let told = self.former.entry(thread).or_default();
-        let begin = entered.or_else(|| told.back().map(|[_, end]| *end)).unwrap_or_default();
-        told.push_back([begin, left]);
+        told.push_back(match entered {
+            Some(begin) => Former { begin, end, content: None },
+            None => {
+                Former { begin: told.back().map(|before| before.end).unwrap_or_default(), end, content: Some(content) }
+            }
+        });
     }
 }
 
@@ -89,15 +107,16 @@ mod tests {
 
     proptest! {
         /// Calls of three threads: the pause before each, how long after its beginning either source sees it return, and whether
-        /// the former misses it.
+        /// the former misses it, or its beginning.
         #[test]
         fn every_call_is_told_of_once(
             calls in prop::collection::vec(
-                (1..100_u64, prop::array::uniform2(1..50_u64), 0..3_u32, prop::bool::weighted(0.2)),
+                (1..100_u64, prop::array::uniform2(1..50_u64), 0..3_u32, prop::array::uniform2(prop::bool::weighted(0.2))),
                 1..60,
             ),
             [attached, begins, detached] in prop::array::uniform3(1..600_u64),
         ) {
+            let of = |nth: usize| (nth as i64, 0);
             // One after the other.
             let begins = attached + begins;
             let detached = begins + detached;
@@ -108,7 +127,7 @@ mod tests {
             let mut told = vec![0; calls.len()];
             let mut by_next = Vec::new();
             let mut missed = vec![false; calls.len()];
-            for (nth, (pause, after, thread, misses)) in calls.into_iter().enumerate() {
+            for (nth, (pause, after, thread, [misses, misses_entry])) in calls.into_iter().enumerate() {
                 let clock = &mut clocks[thread as usize];
                 let entered = *clock + pause;
                 let [by_former, left] = after.map(|after| entered + after);
@@ -118,17 +137,18 @@ mod tests {
                 if misses && first < detached {
                     // Of those before it is known how many they are.
                     missed[nth] = first < attached || left < begins;
-                } else if first < detached && former.tells_of(thread, BootTime(entered), BootTime(by_former)) {
+                } else if first < detached && former.tells_of(thread, [entered, by_former].map(BootTime), of(nth)) {
                     told[nth] += 1;
-                    next.told_before(thread, Some(BootTime(entered)), BootTime(by_former));
+                    let entered = (!misses_entry).then_some(BootTime(entered));
+                    next.told_before(thread, entered, BootTime(by_former), of(nth));
                 }
                 if first >= attached {
-                    by_next.push((nth, thread, BootTime(entered.max(attached)), BootTime(left)));
+                    by_next.push((nth, thread, [entered.max(attached), left].map(BootTime)));
                 }
             }
             // What the former saw has been read before.
-            for (nth, thread, entered, left) in by_next {
-                told[nth] += u32::from(next.tells_of(thread, entered, left));
+            for (nth, thread, times) in by_next {
+                told[nth] += u32::from(next.tells_of(thread, times, of(nth)));
             }
             let once = |(times, missed): (&u32, &bool)| *times == u32::from(!missed);
             prop_assert!(told.iter().zip(&missed).all(once), "{told:?} {missed:?}");
@@ -138,22 +158,17 @@ mod tests {
     #[test]
     fn whoever_looks_first_loses_nothing() {
         let (mut former, mut next) = (Told::new(BootTime(0), NEVER), Told::nothing());
-        assert!(
-            former.is_last()
-                && former.tells_of(1, BootTime(1), BootTime(2))
-                && !next.tells_of(1, BootTime(1), BootTime(2))
-        );
+        let tells = |told: &mut Told, thread, times: [u64; 2]| told.tells_of(thread, times.map(BootTime), (7, -2));
+        assert!(former.is_last() && tells(&mut former, 1, [1, 2]) && !tells(&mut next, 1, [1, 2]));
         next.begin(BootTime(100));
         former.end(&next);
         assert!(!former.is_last());
         // The next one looks first, and its time has not begun; when the former does, it has.
-        let [entered, by_next, by_former] = [90, 99, 101].map(BootTime);
-        assert!(former.tells_of(1, entered, by_former) && !next.tells_of(1, entered, by_next));
+        assert!(tells(&mut former, 1, [90, 101]) && !tells(&mut next, 1, [90, 99]));
         // Both see it in time.
-        let [entered, by_former, by_next] = [95, 101, 102].map(BootTime);
-        assert!(former.tells_of(2, entered, by_former) && next.tells_of(2, entered, by_next));
-        next.told_before(2, Some(entered), by_former);
-        assert!(!next.tells_of(2, entered, by_next) && next.tells_of(2, BootTime(103), BootTime(104)));
-        assert!(!former.tells_of(3, BootTime(1), BootTime(100 + APART)));
+        assert!(tells(&mut former, 2, [95, 101]));
+        next.told_before(2, Some(BootTime(95)), BootTime(101), (7, -2));
+        assert!(!tells(&mut next, 2, [95, 102]) && tells(&mut next, 2, [103, 104]));
+        assert!(!tells(&mut former, 3, [1, 100 + APART]));
     }
 }
