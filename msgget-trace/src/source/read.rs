@@ -178,6 +178,7 @@ impl Source {
     }
 }
 
+/// By which two calls of one thread are told apart where their times do not do it.
 fn content(event: &Event) -> Content {
     let about = event.call().map(|call| i64::from(call.key)).or_else(|| event.queue());
     (about.unwrap_or_default(), event.result())

@@ -75,6 +75,10 @@ impl Told {
     /// Whether an event of `thread` that was `entered` and `left` is to be told of. To be asked of every event once, in their
     /// order.
     pub(super) fn tells_of(&mut self, thread: u32, [entered, left]: [BootTime; 2], content: Content) -> bool {
+        // What the former told of had ended by then, and whatever is said of that has come.
+        if entered.0 > self.from.0.saturating_add(2 * APART) && !self.former.is_empty() {
+            self.former = HashMap::new();
+        }
         let before = self.former.get_mut(&thread).is_some_and(|told| {
             while told.pop_front_if(|former| former.end < entered).is_some() {}
             let same = |former: &mut Former| former.begin <= left && former.content.is_none_or(|of| of == content);
@@ -170,5 +174,9 @@ mod tests {
         next.told_before(2, Some(BootTime(95)), BootTime(101), (7, -2));
         assert!(!tells(&mut next, 2, [95, 102]) && tells(&mut next, 2, [103, 104]));
         assert!(!tells(&mut former, 3, [1, 100 + APART]));
+        // Of threads that never call again nothing stays.
+        next.told_before(4, None, BootTime(110), (7, -2));
+        assert!(tells(&mut next, 5, [100 + 2 * APART, 200 + 2 * APART]) && !next.former.is_empty());
+        assert!(tells(&mut next, 5, [201 + 2 * APART, 300 + 2 * APART]) && next.former.is_empty());
     }
 }
