@@ -11,8 +11,8 @@ use common::{
 };
 use libc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
 
-/// 500 calls, most of them on a few keys that all callers fight for; the same for the same seed.
-fn mixed(seed: u32) -> Vec<Did> {
+/// `count` calls, most of them on a few keys that all callers fight for; the same for the same seed.
+fn mixed(seed: u32, count: usize) -> Vec<Did> {
     let mut random = seed.wrapping_mul(0x9e37_79b9) | 1;
     let mut next = |below: u32| {
         random ^= random << 13;
@@ -20,8 +20,8 @@ fn mixed(seed: u32) -> Vec<Did> {
         random ^= random << 5;
         random % below
     };
-    let mut calls = Vec::with_capacity(500);
-    for _ in 0..500 {
+    let mut calls = Vec::with_capacity(count);
+    for _ in 0..count {
         let key = if next(10) == 0 { IPC_PRIVATE } else { next(6).cast_signed() + 1 };
         let flags = [0, 0o600, IPC_CREAT | 0o600, IPC_CREAT | IPC_EXCL | 0o600][next(4) as usize];
         let did = msgget(key, flags);
@@ -37,20 +37,21 @@ fn mixed(seed: u32) -> Vec<Did> {
 #[test]
 fn threads_and_processes_at_once() {
     live!(120, floods);
+    let each = 500 / common::live::slowness() as usize;
     let daemon = run(&["--no-budget"]); // together they are one owner, and past what one may send at once
     let calls = sys::private_ipc(|| {
         let start = Barrier::new(9);
         thread::scope(|scope| {
             let start = &start;
-            let threads: Vec<_> = (0..8).map(|seed| scope.spawn(move || (start.wait(), mixed(seed)).1)).collect();
-            let forks: Vec<_> = (8..16).map(|seed| sys::fork(|| mixed(seed))).collect();
+            let threads: Vec<_> = (0..8).map(|seed| scope.spawn(move || (start.wait(), mixed(seed, each)).1)).collect();
+            let forks: Vec<_> = (8..16).map(|seed| sys::fork(|| mixed(seed, each))).collect();
             start.wait();
             let mut calls: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
             calls.extend(forks.into_iter().flat_map(sys::Fork::calls));
             calls
         })
     });
-    assert_eq!(calls.len(), 16 * 500);
+    assert_eq!(calls.len(), 16 * each);
     let pairs = common::line::pair(&calls, &daemon.stop().balanced());
     assert_eq!(pairs.len(), calls.len());
     for (_, line) in pairs {

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::{fs, os::unix::process::CommandExt as _, path::Path, thread, time::Duration};
+use std::{collections::HashMap, fs, os::unix::process::CommandExt as _, path::Path, thread, time::Duration};
 
 use common::{
     Did, Line, Program, Report,
@@ -55,6 +55,12 @@ fn told(lines: &[Line], did: &[Did]) -> usize {
     lines.iter().filter(|line| line.is_call() && did.iter().any(|did| line.by_thread(did.tid))).count()
 }
 
+/// The calls that came as far as the daemon, and that it did not want. It is not asked for removals, and another test's namespace
+/// may be torn down meanwhile, with its queues.
+fn calls_judged_unwanted(balance: &HashMap<&str, u64>) -> u64 {
+    balance["unwanted"].saturating_sub(balance["controls_submitted"])
+}
+
 /// Calls that find nothing, by a child that has made itself what `become_it` does.
 fn look(become_it: impl FnOnce()) -> Vec<Did> {
     let child = sys::fork(|| {
@@ -103,7 +109,10 @@ fn what_is_in_no_scope_stays_in_the_kernel_and_is_counted() {
         let balance = report.balance();
         assert_eq!(told(&report.balanced(), &did), 0);
         // Had one of them let these pass, the daemon would have judged them.
-        assert!(balance["out_of_scope"] >= CALLS as u64 && balance["unwanted"] < CALLS as u64, "{balance:?}");
+        assert!(
+            balance["out_of_scope"] >= CALLS as u64 && calls_judged_unwanted(&balance) < CALLS as u64,
+            "{balance:?}"
+        );
     });
 }
 
@@ -182,8 +191,7 @@ fn who_created_is_told_whoever_else_was_in_scope() {
     let calls = CALLS as u64;
     // Where the hooks do not say who created, they are witnesses.
     assert!(
-        balance["witnesses"] + balance["out_of_scope"] >= calls
-            && balance["unwanted"] < calls + balance["controls_seen"],
+        balance["witnesses"] + balance["out_of_scope"] >= calls && calls_judged_unwanted(&balance) < calls,
         "{balance:?}"
     );
 }
