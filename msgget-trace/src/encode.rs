@@ -15,8 +15,6 @@ mod ocsf;
 pub(crate) mod sample;
 mod show;
 mod table;
-#[cfg(test)]
-pub(crate) mod told;
 mod write;
 
 pub use entity::entity_id;

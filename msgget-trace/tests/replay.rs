@@ -143,7 +143,7 @@ fn other_formats_say_the_same_as_they_did_live() {
 
 /// The documented line of a check by process 41237, later by `at` ns, with these `changes`.
 fn call(nth: u64, at: u64, changes: &Value) -> String {
-    let mut line: Value = serde_json::from_str(include_str!("golden/failed.json")).unwrap();
+    let mut line: Value = serde_json::from_str(include_str!("golden/json/failed.json")).unwrap();
     for field in ["timestamp", "exitTimestamp", "bootTimestamp"] {
         line[field] = (line[field].as_u64().unwrap() + at).into();
     }

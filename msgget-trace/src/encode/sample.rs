@@ -14,11 +14,14 @@ use crate::{
     enrich::{Clock, Host, Place, Who, cgroup::CgroupPath, container::Container},
     event::{
         Aggregate, Attributed, BootTime, Call, Control, Counts, Health, Image, LossReason, News, OutputState, Passed,
-        Payer, Rung, Use,
+        Payer, Queue, Rung, Use,
         sample::{self, call, call_of, control_of, control_record, record, use_of, use_record},
     },
     policy::Matched,
 };
+
+/// What documented lines are numbered with.
+pub(crate) const SEQUENCE: u64 = 7;
 
 /// Clocks that differ by a known distance, on a known host.
 pub(crate) fn sensor() -> Sensor {
@@ -60,6 +63,11 @@ pub(crate) fn check_then_create() -> Verdict {
     engine.observe(&call(4272, 10_000, 42, 0o1600, 0).into())
 }
 
+/// The finding that the creation completes, which a process makes 10 us after it found key 42 free.
+pub(crate) fn finding() -> Finding {
+    check_then_create().findings.remove(0)
+}
+
 /// The race that another user's process wins in between.
 pub(crate) fn raced() -> Finding {
     let mut engine = Engine::new();
@@ -73,23 +81,50 @@ pub(crate) fn raced() -> Finding {
     findings.into_iter().find(|finding| finding.certainty.is_some()).unwrap()
 }
 
-/// What the kernel says of a queue that was removed, and of one that ended with its namespace.
-pub(crate) fn removals() -> [Record; 2] {
-    let raw = Record { pairing: EVICTED, enter_ns: 0, fact_ns: record().exit_ns, ..control_record(0, 0) };
+/// Every outcome of a call, with a name of its own.
+pub(crate) fn calls() -> Vec<(&'static str, Call)> {
+    let mut opened = call_of(4272, &Record { ret: 5, sessionid: 4, ..record() });
+    opened.queue = Some(Queue { uid: 1000, gid: 1001, cuid: 0, cgid: 0, mode: 0o640, age: Some(52_000) });
+    let answered = |ret| call_of(4624, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret, ..record() });
+    vec![
+        ("failed", call_of(4096, &record())),
+        ("denied", call(4096, 0, 42, 0, -13)),
+        ("created", call(4272, 0, 0, 0o600, 32_769)),
+        ("opened", opened),
+        ("ambiguous", call(4448, 0, -559_038_737, 0o1666, 0)),
+        ("unpaired", call_of(4624, &Record { pairing: EVICTED, enter_ns: 0, msgflg: -1, ret: 5, ..record() })),
+        ("not_executed", answered(68)),
+        ("refused", answered(-1)),
+        ("named", named()),
+    ]
+}
+
+/// Every outcome of a control, with a name of its own.
+pub(crate) fn controls() -> Vec<(&'static str, Control)> {
+    let unseen = Record { pairing: EVICTED, enter_ns: 0, ..control_record(0, 0) };
     let owner = Owner { uid: 1000, gid: 1001, cuid: 1000, cgid: 1001 };
-    let raw = Record { fact: FACT_REMOVED, owner, queue_mode: 0o640, queue_key: 42, ..raw };
-    [raw, Record { fact: FACT_TORN_DOWN, number: 0, ..raw }]
+    let fact_ns = record().exit_ns;
+    let removed = Record { fact: FACT_REMOVED, fact_ns, owner, queue_mode: 0o640, queue_key: 42, ..unseen };
+    let records = [
+        ("changed", control_record(1, 0)),
+        ("not_removed", control_record(0, -1)),
+        ("control_unpaired", unseen),
+        ("control_not_executed", Record { pairing: NOT_EXECUTED, ..unseen }),
+        ("removed", removed),
+        ("torn_down", Record { fact: FACT_TORN_DOWN, number: 0, ..removed }),
+    ];
+    records.into_iter().map(|(name, record)| (name, control_of(4976, &record))).collect()
 }
 
 /// A receiver whose queue was removed under it, and a sender whose queue had been, by the multiplexer, with a seccomp filter.
-pub(crate) fn uses() -> [(&'static str, Use); 2] {
+pub(crate) fn uses() -> Vec<(&'static str, Use)> {
     let door = Record { abi: ABI_I386, entry: ENTRY_32, number: 117, ipc_call: 11, seccomp: 2, ..use_record(69, -22) };
-    [("not_received", use_of(5152, &use_record(70, -43))), ("not_sent", use_of(5328, &door))]
+    vec![("not_received", use_of(5152, &use_record(70, -43))), ("not_sent", use_of(5328, &door))]
 }
 
-/// Counted calls of one process.
-pub(crate) fn attributed() -> Attributed {
-    Attributed {
+/// Counted calls of a process, of an owner, of one of whom little is known, and of nobody, with names of their own.
+pub(crate) fn aggregates() -> Vec<(&'static str, Aggregate)> {
+    let process = Attributed {
         payer: Payer::Process { pid: 41_237, started: Some(BootTime(80)) },
         first: BootTime(5_000),
         last: BootTime(6_000),
@@ -98,42 +133,51 @@ pub(crate) fn attributed() -> Attributed {
         euid: Some(0),
         cgroup_id: 9540,
         ipc_ns: Some(4_026_533_172),
-    }
-}
-
-/// Counted calls, and whose they are.
-pub(crate) fn aggregate(attributed: Option<Attributed>) -> Aggregate {
-    Aggregate { at: BootTime(7_000), counts: Counts([0, 2, 30, 0, 0, 1, 0, 0]), attributed }
-}
-
-/// All that can happen to a sensor.
-pub(crate) fn news() -> Vec<News> {
-    let balance = || vec![("seen", 12), ("submitted", 11), ("lost", 1)];
-    let outputs = || {
-        let ill = OutputState {
-            name: "tls://siem:6514".into(),
-            format: "ecs".into(),
-            told: 9,
-            inherited: 3,
-            delivered: 5,
-            waiting: 3,
-            dropped: 1,
-            expired: 1,
-            damaged: 1,
-            refused: 1,
-            trouble: Some("refused".into()),
-        };
-        let well = OutputState {
-            name: "standard output".into(),
-            format: "json".into(),
-            told: 9,
-            delivered: 9,
-            ..OutputState::default()
-        };
-        vec![well, ill]
     };
-    let passed = vec![Passed { rung: Rung::Fexit, reason: "the preemption model is \"full\"".into() }];
-    vec![
+    let owner = Attributed { payer: Payer::Owner, ..process.clone() };
+    let nameless = Attributed { euid: None, ipc_ns: None, ..owner.clone() };
+    let counts = Counts([0, 2, 30, 0, 0, 1, 0, 0]);
+    let whose = [
+        ("aggregate_process", Some(process)),
+        ("aggregate_owner", Some(owner)),
+        ("aggregate_nameless", Some(nameless)),
+        ("aggregate_nobody", None),
+    ];
+    whose.into_iter().map(|(name, attributed)| (name, Aggregate { at: BootTime(7_000), counts, attributed })).collect()
+}
+
+/// One output that works, and one that does not.
+fn outputs() -> Vec<OutputState> {
+    let well = OutputState {
+        name: "standard output".into(),
+        format: "json".into(),
+        told: 9,
+        delivered: 9,
+        ..OutputState::default()
+    };
+    let ill = OutputState {
+        name: "tls://siem:6514".into(),
+        format: "ecs".into(),
+        told: 9,
+        inherited: 3,
+        delivered: 5,
+        waiting: 3,
+        dropped: 1,
+        expired: 1,
+        damaged: 1,
+        refused: 1,
+        trouble: Some("refused\x1b[2J".into()),
+    };
+    vec![well, ill]
+}
+
+/// All that can happen to a sensor, with a name of its own; and hostile words where words come from outside.
+pub(crate) fn news() -> Vec<(&'static str, Health)> {
+    let balance = || vec![("seen", 12), ("submitted", 11), ("lost", 1)];
+    let passed = vec![Passed { rung: Rung::Fexit, reason: "the preemption model is \"full\"\x1b[2J".into() }];
+    let loss = |reason, count| News::Loss { reason, count, cpu: None, output: None, since: BootTime(2) };
+    let siem = Some("tls://siem:6514".into());
+    let news = [
         News::Start {
             passed,
             int80_proved: true,
@@ -146,14 +190,8 @@ pub(crate) fn news() -> Vec<News> {
         News::Heartbeat { balance: balance(), outputs: outputs() },
         News::ConfigChange { from: Uuid::from_u128(8), to: Uuid::from_u128(9) },
         News::Loss { reason: LossReason::RingFull, count: 3, cpu: Some(1), output: None, since: BootTime(2) },
-        News::Loss { reason: LossReason::Rejected, count: 1, cpu: None, output: None, since: BootTime(2) },
-        News::Loss {
-            reason: LossReason::SpoolFull,
-            count: 2,
-            cpu: None,
-            output: Some("tls://siem:6514".into()),
-            since: BootTime(2),
-        },
+        loss(LossReason::Rejected, 1),
+        News::Loss { reason: LossReason::SpoolFull, count: 2, cpu: None, output: siem, since: BootTime(2) },
         News::Degraded { reason: "canary_lost", detail: "a canary\ndid not come back".into() },
         News::Recovered { reason: "canary_lost" },
         News::Stop { reason: "SIGTERM", balance: balance(), outputs: outputs() },
@@ -163,7 +201,12 @@ pub(crate) fn news() -> Vec<News> {
             problems: 2,
             detail: "p.yaml:1:1: this kind is not known\n".to_owned(),
         },
-    ]
+    ];
+    let name = |news: &News| match news {
+        News::Loss { reason, .. } => reason.name(),
+        news => news.name(),
+    };
+    news.into_iter().map(|news| (name(&news), Health { at: BootTime(9_000), news })).collect()
 }
 
 /// Strings that somebody else chose, in every place where one may stand.
@@ -215,94 +258,42 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
 /// Tells an item of every kind and of every outcome, each with a name of its own.
 pub(crate) fn each(mut tell: impl FnMut(&str, &Item<'_>, &Sensor)) {
     let sensor = sensor();
+    // What only its hooks see.
     let fexit = Sensor { rung: Rung::Fexit, ..self::sensor() };
     let who = &Who { group: Some(b"staff"), effective_group: Some(b"wheel"), ..who() };
-    let unpaired = |ret| call_of(4624, &Record { pairing: EVICTED, enter_ns: 0, ret, ..record() });
-    let answered = |ret| call_of(4624, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret, ..record() });
-    let calls: [(&str, Call); 9] = [
-        ("failed", call_of(4096, &record())),
-        ("denied", call(4096, 0, 42, 0, -13)),
-        ("created", call(4272, 0, 0, 0o600, 32_769)),
-        ("opened", call_of(4272, &Record { ret: 5, sessionid: 4, ..record() })),
-        ("ambiguous", call(4448, 0, -559_038_737, 0o1666, 0)),
-        ("unpaired", unpaired(5)),
-        ("not_executed", answered(68)),
-        ("refused", answered(-1)),
-        ("named", named()),
-    ];
+    let calls = calls();
     for (name, call) in &calls {
-        tell(
-            name,
-            &Item::Call { call, who, tags: Engine::tags(&call.clone().into()), policies: Matched::NONE },
-            &sensor,
-        );
+        let tags = Engine::tags(&call.clone().into());
+        tell(name, &Item::Call { call, who, tags, policies: Matched::NONE }, &sensor);
     }
     let names = ["ipc-watch".into(), "not-this".into(), "all".into()];
     let (call, policies) = (&calls[0].1, Matched::new(&names, 0b101));
     tell("wanted", &Item::Call { call, who, tags: Tags::default(), policies }, &sensor);
-    let [removed, torn_down] = removals();
-    let unseen = Record { pairing: EVICTED, enter_ns: 0, ..control_record(0, 0) };
-    let answered = Record { pairing: NOT_EXECUTED, enter_ns: 0, ..control_record(0, 0) };
-    let controls: [(&str, Control, &Sensor); 6] = [
-        ("changed", control_of(4976, &control_record(1, 0)), &sensor),
-        ("not_removed", control_of(4976, &control_record(0, -1)), &sensor),
-        ("control_unpaired", control_of(4976, &unseen), &sensor),
-        ("control_not_executed", control_of(4976, &answered), &sensor),
-        ("removed", control_of(4976, &removed), &fexit),
-        ("torn_down", control_of(4976, &torn_down), &fexit),
-    ];
-    for (name, control, sensor) in &controls {
-        tell(
-            name,
-            &Item::Control { control, who, tags: Engine::tags(&control.clone().into()), policies: Matched::NONE },
-            sensor,
-        );
+    for (name, control) in &controls() {
+        let tags = Engine::tags(&control.clone().into());
+        let sensor = if control.queue.is_some() { &fexit } else { &sensor };
+        tell(name, &Item::Control { control, who, tags, policies: Matched::NONE }, sensor);
     }
     for (name, used) in &uses() {
-        tell(
-            name,
-            &Item::Use { used, who, tags: Engine::tags(&used.clone().into()), policies: Matched::NONE },
-            &sensor,
-        );
+        let tags = Engine::tags(&used.clone().into());
+        tell(name, &Item::Use { used, who, tags, policies: Matched::NONE }, &sensor);
     }
-    let verdict = check_then_create();
-    tell(
-        "check_then_create",
-        &Item::Finding { finding: &verdict.findings[0], who, tags: verdict.tags, policies: Matched::NONE },
-        &sensor,
-    );
-    let raced = raced();
-    tell(
-        "check_then_create_raced",
-        &Item::Finding { finding: &raced, who, tags: Engine::tags(&raced.event), policies: Matched::NONE },
-        &sensor,
-    );
-    for (nth, news) in (0..).zip(news()) {
-        let name = match &news {
-            News::Loss { reason, .. } => reason.name(),
-            news => news.name(),
-        };
-        tell(name, &Item::Health { health: &Health { at: BootTime(9_000), news: news.clone() }, nth }, &sensor);
+    let (verdict, raced) = (check_then_create(), raced());
+    for (finding, tags) in [(&verdict.findings[0], verdict.tags), (&raced, Engine::tags(&raced.event))] {
+        tell(finding.rule.name, &Item::Finding { finding, who, tags, policies: Matched::NONE }, &sensor);
     }
-    let place = Some(&who.place.cgroup);
-    let process = attributed();
-    let owner = Attributed { payer: Payer::Owner, ..attributed() };
-    let nameless = Attributed { euid: None, ipc_ns: None, ..owner.clone() };
-    for (name, attributed, user) in [
-        ("aggregate_process", process, Some(&b"root"[..])),
-        ("aggregate_owner", owner, Some(b"root")),
-        ("aggregate_nameless", nameless, None),
-    ] {
-        tell(name, &Item::Aggregate { aggregate: &aggregate(Some(attributed)), place, user, nth: 3 }, &sensor);
+    for (nth, (name, health)) in (0..).zip(&news()) {
+        tell(name, &Item::Health { health, nth }, &sensor);
     }
-    tell(
-        "aggregate_nobody",
-        &Item::Aggregate { aggregate: &aggregate(None), place: None, user: None, nth: 3 },
-        &sensor,
-    );
     let nameless = Sensor { host: Host::default(), ..self::sensor() };
     let health = &Health { at: BootTime(9_000), news: News::Heartbeat { balance: Vec::new(), outputs: Vec::new() } };
     tell("nameless_host", &Item::Health { health, nth: 0 }, &nameless);
+    for (name, aggregate) in &aggregates() {
+        let whose = aggregate.attributed.as_ref();
+        let (place, user) =
+            (whose.map(|_| &who.place.cgroup), whose.and_then(|whose| whose.euid).map(|_| &b"root"[..]));
+        tell(name, &Item::Aggregate { aggregate, place, user, nth: 3 }, &sensor);
+    }
 }
 
 /// The line of `item`, one and whole.
@@ -314,11 +305,16 @@ pub(crate) fn line(format: Format, item: &Item<'_>, sensor: &Sensor, sequence: u
     text
 }
 
-/// The documented lines; `UPDATE_GOLDEN=1 cargo test` writes them anew, for the diff to be read.
-pub(crate) fn golden(name: &str, line: &str) {
-    let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
+/// Compares with a documented line; `UPDATE_GOLDEN=1 cargo test` writes them anew, for the diff to be read.
+pub(crate) fn golden(file: &str, text: &str) {
+    let path = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, line).unwrap();
+        fs::write(&path, text).unwrap();
     }
-    assert_eq!(line, fs::read_to_string(&path).unwrap(), "{path}");
+    assert_eq!(text, fs::read_to_string(&path).unwrap_or_default(), "{path}");
+}
+
+/// Compares the lines of every item with those documented of a `format` that is one JSON object a line.
+pub(crate) fn golden_lines(format: Format) {
+    each(|name, item, sensor| golden(&format!("{}/{name}.json", format.name()), &line(format, item, sensor, SEQUENCE)));
 }

@@ -10,7 +10,7 @@ use crate::{
     encode::{
         Format, Kind,
         escape::unescape,
-        told::{everything, finding, golden, sensor, who},
+        sample::{each, finding, golden, sensor, who},
     },
     event::{Errno, Event, Outcome, sample},
     policy::Matched,
@@ -93,7 +93,7 @@ fn told(finding: &Finding, who: &Who<'_>) -> String {
 fn golden_line() {
     let mut finding = finding();
     finding.event.caller_mut().image = Some(Arc::new(sample::image()));
-    golden("check_then_create.cef", &told(&finding, &who()));
+    golden("cef/check_then_create.cef", &told(&finding, &who()));
 }
 
 #[test]
@@ -150,9 +150,9 @@ fn every_custom_value_has_a_label_and_every_label_a_value() {
 
 #[test]
 fn tells_of_findings_only() {
-    everything(|name, item| {
+    each(|name, item, sensor| {
         let mut out = Vec::new();
-        Format::Cef.line(item, &sensor(), 1, &mut out);
+        Format::Cef.line(item, sensor, 1, &mut out);
         assert_eq!(out.is_empty(), item.kind() != Kind::Finding, "{name}");
         assert_eq!(out.is_empty(), !Format::Cef.tells(item.kind()), "{name}");
         assert!(Format::Json.tells(item.kind()), "{name}");

@@ -11,7 +11,7 @@ use crate::{
     detect::Tags,
     encode::{
         Format, Item,
-        sample::{self, Hostile, each, golden, shown},
+        sample::{self, Hostile, SEQUENCE, each, shown},
     },
     enrich::{Host, Place, Who, cgroup::Absent},
     event::{
@@ -21,9 +21,6 @@ use crate::{
     },
     policy::Matched,
 };
-
-/// The sequence of the documented lines.
-const SEQUENCE: u64 = 7;
 
 fn parsed(item: &Item<'_>, sensor: &crate::encode::Sensor) -> Value {
     serde_json::from_str(&sample::line(Format::Ecs, item, sensor, SEQUENCE)).unwrap()
@@ -48,7 +45,7 @@ fn tabulate(fields: &[&str]) -> Vec<(String, Vec<Value>)> {
 
 #[test]
 fn golden_lines() {
-    each(|name, item, sensor| golden(&format!("ecs/{name}"), &sample::line(Format::Ecs, item, sensor, SEQUENCE)));
+    sample::golden_lines(Format::Ecs);
 }
 
 #[test]
@@ -124,11 +121,11 @@ fn every_kind_is_what_the_schema_calls_it() {
         ("stop", json!(["state", null, null, "stop", null, 1])),
         ("policy_change", json!(["state", "change", null, "policy_change", null, 1])),
         ("policy_refused", json!(["state", null, null, "policy_refused", null, 47])),
+        ("nameless_host", json!(["metric", null, null, "heartbeat", null, 1])),
         ("aggregate_process", json!(["event", "info", null, "msgget", null, 1])),
         ("aggregate_owner", json!(["event", "info", null, "msgget", null, 1])),
         ("aggregate_nameless", json!(["event", "info", null, "msgget", null, 1])),
         ("aggregate_nobody", json!(["event", "info", null, "msgget", null, 1])),
-        ("nameless_host", json!(["metric", null, null, "heartbeat", null, 1])),
     ];
     let rows = rows.map(|(name, row)| (name.to_owned(), row.as_array().unwrap().clone()));
     assert_eq!(tabulate(&fields), rows);

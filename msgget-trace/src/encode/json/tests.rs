@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use msgget_trace_ebpf::{Call as Record, NOT_EXECUTED, Offsets};
+use msgget_trace_ebpf::{Call as Record, Offsets};
 use proptest::prelude::*;
 use serde_json::Value as Parsed;
 
@@ -11,12 +11,12 @@ use crate::{
     detect::Engine,
     encode::{
         Format,
-        sample::{self, attributed, golden, sensor, who},
+        sample::{self, sensor, who},
     },
     event::{
-        Attributed, Image, Payer, Rung,
+        Image,
         decode::Decoder,
-        sample::{call, call_of, control_of, control_record, decoder, image, offsets, record},
+        sample::{call, call_of, decoder, image, offsets, record},
     },
     policy::Matched,
 };
@@ -29,52 +29,13 @@ fn line(call: &Call) -> String {
     )
 }
 
-fn control_line(sensor: &Sensor, record: &Record) -> String {
-    let control = &control_of(4976, record);
-    text(
-        &Item::Control { control, who: &who(), tags: Engine::tags(&control.clone().into()), policies: Matched::NONE },
-        sensor,
-        1,
-    )
-}
-
 fn text(item: &Item<'_>, sensor: &Sensor, sequence: u64) -> String {
     sample::line(Format::Json, item, sensor, sequence)
 }
 
 #[test]
 fn golden_lines() {
-    golden("failed", &line(&call_of(4096, &record())));
-    golden("created", &line(&call(4272, 0, 0, 0o600, 32_769)));
-    golden("ambiguous", &line(&call(4448, 0, -559_038_737, 0o1666, 0)));
-    golden("not_executed", &line(&call_of(4624, &Record { pairing: NOT_EXECUTED, enter_ns: 0, ret: 68, ..record() })));
-    golden("named", &line(&sample::named()));
-    let verdict = sample::check_then_create();
-    let finding =
-        Item::Finding { finding: &verdict.findings[0], who: &who(), tags: verdict.tags, policies: Matched::NONE };
-    golden("check_then_create", &text(&finding, &sensor(), 3));
-    let raced = &sample::raced();
-    let finding =
-        Item::Finding { finding: raced, who: &who(), tags: Engine::tags(&raced.event), policies: Matched::NONE };
-    golden("check_then_create_raced", &text(&finding, &sensor(), 4));
-}
-
-#[test]
-fn golden_lines_of_controls() {
-    golden("changed", &control_line(&sensor(), &control_record(1, 0)));
-    golden("not_removed", &control_line(&sensor(), &control_record(0, -1)));
-    let fexit = Sensor { rung: Rung::Fexit, ..sensor() };
-    let [removed, torn_down] = sample::removals();
-    golden("removed", &control_line(&fexit, &removed));
-    golden("torn_down", &control_line(&fexit, &torn_down));
-}
-
-#[test]
-fn golden_lines_of_uses() {
-    for (name, used) in &sample::uses() {
-        let item = Item::Use { used, who: &who(), tags: Engine::tags(&used.clone().into()), policies: Matched::NONE };
-        golden(name, &text(&item, &sensor(), 1));
-    }
+    sample::golden_lines(Format::Json);
 }
 
 /// Order and types of Tracee v0.24.1, written down from its documentation and not from our code.
@@ -194,19 +155,4 @@ proptest! {
         prop_assert_eq!(event["returnValue"].as_i64(), Some(ret));
         prop_assert_eq!(offsets().absent().count(), 0);
     }
-}
-
-#[test]
-fn golden_aggregates() {
-    let line = |attributed: Option<Attributed>, name| {
-        let place = who().place.cgroup;
-        let known = attributed.is_some();
-        let aggregate = sample::aggregate(attributed);
-        let user = known.then_some(&b"root"[..]);
-        let place = Some(&place).filter(|_| known);
-        golden(name, &text(&Item::Aggregate { aggregate: &aggregate, place, user, nth: 3 }, &sensor(), 9));
-    };
-    line(Some(attributed()), "aggregate_process");
-    line(Some(Attributed { payer: Payer::Owner, ..attributed() }), "aggregate_owner");
-    line(None, "aggregate_nobody");
 }

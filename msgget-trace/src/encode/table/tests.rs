@@ -1,5 +1,7 @@
 //! Lines are taken apart by the places of their columns, and fed with hostile names.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use unicode_width::UnicodeWidthChar as _;
 
@@ -12,7 +14,7 @@ use crate::{
     encode::{
         Format,
         escape::unescape,
-        told::{calls, everything, finding, golden, named, news, sensor, who},
+        sample::{calls, each, finding, golden, named, news, sensor, who},
     },
     enrich::Who,
     event::{Image, sample},
@@ -42,13 +44,13 @@ fn cell(line: &str, column: Column) -> String {
 #[test]
 fn golden_lines() {
     let (mut wide, mut narrow, mut sequence) = (String::new(), String::new(), 0);
-    everything(|_, item| {
+    each(|_, item, _| {
         sequence += 1;
         wide += &lines(PLAIN, item, sequence);
         narrow += &lines(Table { width: Some(80), colour: true }, item, sequence);
     });
-    golden("table.txt", &wide);
-    golden("table_80_colour.txt", &narrow);
+    golden("table/wide.txt", &wide);
+    golden("table/80_columns_colour.txt", &narrow);
 }
 
 #[test]
@@ -84,7 +86,7 @@ fn columns_say_what_the_call_says() {
 #[test]
 fn kinds_are_told_apart_at_a_glance() {
     let mut marks = Vec::new();
-    everything(|_, item| {
+    each(|_, item, _| {
         let plain = lines(PLAIN, item, 2);
         let colour = lines(Table { width: None, colour: true }, item, 2);
         marks.push((plain.chars().next().unwrap(), item.kind()));
@@ -98,7 +100,7 @@ fn kinds_are_told_apart_at_a_glance() {
 
 #[test]
 fn a_heading_stands_above_every_fortieth_line() {
-    let health = &news().remove(5);
+    let (_, health) = &news()[0];
     let item = &Item::Health { health, nth: 1 };
     let headings: Vec<u64> = (1..=100).filter(|nth| lines(PLAIN, item, *nth).lines().count() == 2).collect();
     assert_eq!(headings, [1, 41, 81]);
@@ -110,7 +112,7 @@ fn a_heading_stands_above_every_fortieth_line() {
 
 #[test]
 fn a_line_without_room_says_nothing() {
-    let health = &news().remove(5);
+    let (_, health) = &news()[0];
     let text = lines(Table { width: Some(0), colour: false }, &Item::Health { health, nth: 1 }, 2);
     assert_eq!(text, "\n");
 }
@@ -135,7 +137,8 @@ proptest! {
         colour: bool,
         width in 0u16..200,
     ) {
-        let mut call = named(Image { path: Some([&path, words.as_bytes()].concat()), ..sample::image() });
+        let mut call = named();
+        call.caller.image = Some(Arc::new(Image { path: Some([&path, words.as_bytes()].concat()), ..sample::image() }));
         call.caller.comm[..15].copy_from_slice(&comm);
         let written = words.as_bytes();
         let fits = written.len().min(15);
