@@ -50,6 +50,11 @@ impl Act {
         self.happened.known().or_else(|| self.by.entered()).unwrap_or(self.by.left)
     }
 
+    /// True if what it made is known not to be the queue that `other` got.
+    pub(super) fn made_another(&self, other: &Self) -> bool {
+        matches!((self.queue, other.queue), (Some(made), Some(got)) if made != got)
+    }
+
     /// Not after this.
     pub(super) fn latest(&self) -> BootTime {
         self.happened.known().unwrap_or(self.by.left)
@@ -79,7 +84,11 @@ impl Window<'_> {
         // There was no queue, the rival made one, and that very one is what was got then: so it was made in between,
         // whatever the clock says.
         let got = from.deed != Deed::Exists && rival.queue.is_some() && rival.queue == to.queue;
-        Some(if certain && (inside || got) { Certainty::Definite } else { Certainty::Possible })
+        Some(if certain && (inside || got) && !rival.made_another(to) {
+            Certainty::Definite
+        } else {
+            Certainty::Possible
+        })
     }
 
     /// The shortest time it can have been open, ns.
@@ -151,7 +160,7 @@ impl History {
 
     /// Whoever made a queue in `window`; the surest one.
     pub(super) fn rival(&self, window: &Window<'_>) -> Option<(&Act, Certainty)> {
-        let rivals = self.0.iter().filter_map(|act| Some((act, window.holds(act)?)));
+        let rivals = self.0.iter().filter_map(|act| Some((act, self.certainty(window, act)?)));
         rivals.max_by_key(|(act, certainty)| (*certainty, act.by.left))
     }
 
@@ -161,8 +170,21 @@ impl History {
         self.0.iter().enumerate().filter_map(move |(nth, to)| {
             let from = self.0[..nth].iter().rfind(|from| from.by.same_process(&to.by))?;
             let window = Window { from, to };
-            let certainty = window.holds(act)?;
+            let certainty = self.certainty(&window, act)?;
             Some((window, certainty))
         })
+    }
+
+    /// Whether `rival` was in `window`. Whose queue was gone when the window closed did not close it: somebody else's did, of
+    /// whom nothing is known.
+    fn certainty(&self, window: &Window<'_>, rival: &Act) -> Option<Certainty> {
+        let certainty = window.holds(rival)?;
+        let gone = |act: &Act| {
+            act.deed == Deed::Removed
+                && act.queue == rival.queue
+                && (rival.by.left..=window.to.by.left).contains(&act.by.left)
+        };
+        let refused = matches!(window.to.deed, Deed::Exists | Deed::Denied);
+        Some(if refused && self.0.iter().any(gone) { Certainty::Possible } else { certainty })
     }
 }

@@ -1,7 +1,7 @@
 //! Memory: what the rules know of the past. Events go in; processes, keys, queues, namespaces and programs come out as they were
 //! before. All of it is bounded, the longest untouched goes first.
 //!
-//! The bound: 32,768 processes, 131,072 keys and as many acts on them, 65,536 queues, 4,096 namespaces, 8,192 programs and 32,768
+//! The bound: 32,768 processes, 131,072 keys and as many acts on them, 65,536 queues, as many namespaces as keys, 8,192 programs and 32,768
 //! stories. `cargo bench -p msgget-trace --bench detect` says what they take.
 
 use std::{mem, sync::Arc};
@@ -20,7 +20,7 @@ const PROCESSES: usize = 32_768;
 const KEYS: usize = 131_072;
 const ACTS: usize = 131_072;
 const QUEUES: usize = 65_536;
-const SPACES: usize = 4_096;
+const SPACES: usize = 131_072;
 const PROGRAMS: usize = 8_192;
 
 /// Users of a queue that are remembered, the creator not counted.

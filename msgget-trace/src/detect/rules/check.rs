@@ -55,6 +55,7 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut
         values.push(("createId", Value::Call(call.id)));
         let end = match () {
             () if lost => "somebody else had created it in between, and IPC_EXCL noticed",
+            () if act.deed == Deed::Denied => "somebody else had created it in between, and the call was refused",
             () if exclusive => "IPC_EXCL would have noticed somebody else's",
             () if act.deed == Deed::Opened => "it got a queue that somebody else had created in between",
             () => "without IPC_EXCL it would have taken somebody else's",

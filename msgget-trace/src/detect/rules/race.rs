@@ -129,6 +129,7 @@ fn tell(scene: &Scene<'_>, key: i32, race: Race, found: &mut Findings<'_>) {
             match to.deed {
                 Deed::Exists => "the creation then failed",
                 Deed::Denied => "the call was then refused",
+                _ if rival.made_another(&to) => "the queue that was then got is another one",
                 _ => "its queue is what was then got",
             }
         );

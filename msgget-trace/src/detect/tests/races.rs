@@ -63,6 +63,22 @@ fn overlapping_is_only_possible_and_the_queue_that_was_got_proves_it() {
     assert_eq!(possible.certainty, Some(Certainty::Possible));
 }
 
+/// Whoever really won is not known then: his call was lost, or only counted.
+#[test]
+fn whose_queue_it_cannot_have_been_is_not_certain_to_have_won() {
+    let [check, create] = victim();
+    let got = opened(ALICE.gets(10_000, 42, CREAT, 6), 4711, 0o600);
+    let other = only("check_then_create_raced", &[check.clone(), rival(5000), got.clone()]);
+    assert_eq!(other.certainty, Some(Certainty::Possible));
+    assert!(other.summary.ends_with("the queue that was then got is another one"), "{}", other.summary);
+    let late = only("check_then_create_raced", &[check.clone(), got, rival(5000)]);
+    assert_eq!((late.certainty, &late.summary), (other.certainty, &other.summary));
+    let removed =
+        |at| only("check_then_create_raced", &[check.clone(), rival(5000), BOB.removes(at, 5), create.clone()]);
+    assert_eq!(removed(7000).certainty, Some(Certainty::Possible));
+    assert_eq!(removed(20_000).certainty, Some(Certainty::Definite));
+}
+
 #[test]
 fn missing_calls_make_it_possible_and_silence_nothing() {
     let [check, create] = victim();
