@@ -7,7 +7,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, io,
     ops::Range,
     time::{Duration, SystemTime},
 };
@@ -29,6 +29,8 @@ use crate::{
 const BATCH: usize = 256 << 10;
 /// How long a stream's reader has for what its kernel has confirmed.
 const SETTLED: Duration = Duration::from_secs(1);
+/// When a confirmation is late.
+const LATE: Duration = Duration::from_secs(2);
 /// How often it is looked whether something has been confirmed.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -38,6 +40,8 @@ pub struct Delivery {
     to: To,
     shared: Shared,
     way: Option<Way>,
+    /// When it was.
+    opened: Instant,
     backoff: Backoff,
     batch: Batch,
     /// What was sent and is not given up yet, oldest first.
@@ -111,7 +115,7 @@ impl From<SpoolError> for Trouble {
 impl Delivery {
     pub(super) fn new(to: To, shared: Shared) -> Self {
         let (backoff, batch, sent) = (Backoff::default(), Batch::default(), VecDeque::new());
-        Self { to, shared, way: None, backoff, batch, sent, bytes: 0 }
+        Self { to, shared, way: None, opened: Instant::now(), backoff, batch, sent, bytes: 0 }
     }
 
     /// Delivers until the output has finished and nothing is left, which it says, or nobody reads any more.
@@ -123,21 +127,20 @@ impl Delivery {
                 let _ = sink.reopen();
             }
             let step = match self.step().await {
-                Ok(more) => self.acknowledge().map(|()| more),
-                error => error,
+                Ok(more) => self.acknowledge().await.map(|arrived| (more, arrived)),
+                Err(trouble) => Err(trouble),
             };
+            if let Ok((_, arrived)) = step {
+                self.heed(arrived);
+            }
             match step {
-                Ok(true) => {
-                    self.backoff.reset();
-                    self.shared.well();
-                }
-                Ok(false) if self.shared.finishing() => {
+                Ok((true, _)) => {}
+                Ok((false, _)) if self.shared.finishing() => {
                     if self.end().await {
                         return self.shared.finish();
                     }
                 }
-                Ok(false) => {
-                    self.shared.well();
+                Ok((false, _)) => {
                     let _ = time::timeout(LOOK, self.shared.wake.notified()).await;
                 }
                 // By its name another reader can find a pipe; standard output is not found again.
@@ -155,7 +158,11 @@ impl Delivery {
         // Ahead of the records: that a receiver is away is known before there is anything to say.
         let way = match &mut self.way {
             Some(way) => way,
-            none => none.insert(Way::open(&self.to).await?),
+            none => {
+                let way = Way::open(&self.to).await?;
+                self.opened = Instant::now();
+                none.insert(way)
+            }
         };
         if self.batch.records.is_empty() {
             self.batch.fill(&mut self.shared.spool())?;
@@ -210,19 +217,43 @@ impl Delivery {
         self.sent.push_back(Sent { last: number, end: self.bytes, at: Instant::now() });
     }
 
-    /// Gives up what has arrived.
-    fn acknowledge(&mut self) -> Result<(), Trouble> {
-        let confirmed = match &self.way {
+    /// Gives up what has arrived; how much that was.
+    async fn acknowledge(&mut self) -> Result<usize, Trouble> {
+        let confirmed = match &mut self.way {
             // Bytes as the transport counts them are more than ours, so what is confirmed is never overestimated.
             Some(Way::There(there)) if there.confirms() => {
-                let unconfirmed = there.unconfirmed().map_err(|error| Trouble::Broken(error.to_string()))?;
+                let broken = |error: io::Error| Trouble::Broken(error.to_string());
+                let unconfirmed = there.unconfirmed().map_err(broken)?;
+                // In this order: of a connection that was reset nothing is unconfirmed any more.
+                there.hear().await.map_err(broken)?;
                 let settled = |sent: &Sent| sent.at.elapsed() >= SETTLED;
                 let confirmed = self.bytes.saturating_sub(unconfirmed as u64);
                 self.sent.iter().take_while(|sent| sent.end <= confirmed && settled(sent)).count()
             }
             _ => self.sent.len(),
         };
-        self.give_up(confirmed)
+        self.give_up(confirmed)?;
+        Ok(confirmed)
+    }
+
+    /// Says whether it works. That a stream was opened, or that our own kernel took something, is no sign: behind a proxy or a
+    /// full buffer there may be nobody.
+    fn heed(&mut self, arrived: usize) {
+        if !matches!(&self.way, Some(Way::There(there)) if there.confirms()) || arrived > 0 {
+            self.backoff.reset();
+            return self.shared.well();
+        }
+        match self.sent.front() {
+            Some(oldest) if oldest.at.elapsed() >= LATE => {
+                let late = LATE.as_secs();
+                self.shared.troubled(format!("what was sent {late} s ago is not confirmed; does anybody read there?"));
+            }
+            None if self.batch.records.is_empty() && self.opened.elapsed() >= SETTLED => {
+                self.backoff.reset();
+                self.shared.well();
+            }
+            _ => {}
+        }
     }
 
     /// Gives up the first `count` of what was sent.

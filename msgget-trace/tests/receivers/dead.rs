@@ -4,10 +4,14 @@ use std::{
     ffi::CString,
     fs::File,
     io::{self, Read as _},
-    net::UdpSocket,
+    net::{TcpListener, UdpSocket},
     os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _, net::UnixDatagram, process::CommandExt as _},
     path::Path,
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -59,6 +63,42 @@ fn outputs_that_take_nothing_delay_no_other() {
         let left = report.stderr.iter().any(|line| line.contains(name) && line.contains("have not arrived"));
         assert_eq!(left, stuck, "{name}: {:#?}", report.stderr);
     }
+}
+
+/// As a proxy does that has nobody behind it. Its kernel confirms what nobody reads, and a connection that can be opened again and
+/// again is none that works.
+#[test]
+fn who_takes_connections_and_leaves_has_taken_no_line() {
+    live!(90);
+    const CALLS: i32 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let [lines, spool] = ["lines", "spool"].map(|name| dir.path().join(name).to_str().unwrap().to_owned());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("tcp://{}", listener.local_addr().unwrap());
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    thread::spawn(move || {
+        while let Ok((connection, _)) = listener.accept() {
+            count.fetch_add(1, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(300));
+            drop(connection);
+        }
+    });
+    let daemon = run(&["-o", &proxy, "-o", &lines, "--spool", &spool]);
+    // Longer than an outage lasts until it is said, and slowly, for it is quiet that hides who has left.
+    call(CALLS, 5);
+    await_until("a degraded record", || {
+        let degraded = records(&text(Path::new(&lines)), "degraded");
+        degraded.iter().any(|record| record["detail"].as_str().unwrap().contains(&*proxy))
+    });
+    let report = daemon.stop();
+    assert_eq!(report.status.code(), Some(0), "{:#?}", report.stderr);
+    let outputs = ledger(&text(Path::new(&lines)));
+    let output = outputs.iter().find(|output| output["name"].as_str().unwrap().contains(&*proxy)).unwrap();
+    assert_eq!(number(output, "delivered"), 0, "{output}");
+    assert!(number(output, "waiting") >= CALLS as u64, "{output}");
+    // Each is followed by a longer pause.
+    assert!(taken.load(Ordering::SeqCst) < 20, "{taken:?}");
 }
 
 /// What the second reader finds is all that was told since the first one left.

@@ -116,6 +116,17 @@ impl Connection {
         }
     }
 
+    /// Hears what the peer says, which is of no interest but for one thing: that it is still there.
+    ///
+    /// # Errors
+    /// Those of a stream that is no more. Of datagrams nothing is known.
+    pub async fn hear(&mut self) -> io::Result<()> {
+        match &mut self.way {
+            Way::Stream(stream) => hear(stream.as_mut()).await,
+            Way::UnixDatagrams(_) | Way::Udp(_) => Ok(()),
+        }
+    }
+
     /// Whether it is a stream, of which it is known what the other side's kernel has taken.
     #[must_use]
     pub const fn confirms(&self) -> bool {
