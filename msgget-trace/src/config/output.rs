@@ -136,7 +136,11 @@ fn parse(text: &str) -> Result<Output, String> {
     let to = match whereto.as_str() {
         "" => return Err("it does not say whereto: a file, `-`, or unix:, udp://, tcp://, tls://".to_owned()),
         "-" => none_of_files("standard output").map(|()| To::Stdout)?,
-        target if target.starts_with("unix:") || target.contains("://") => {
+        // Whoever forgets the slashes means no file in this folder.
+        target
+            if target.contains("://")
+                || ["unix:", "udp:", "tcp:", "tls:"].iter().any(|way| target.starts_with(way)) =>
+        {
             none_of_files("a syslog receiver")?;
             let target = target.parse::<Target>().map_err(|error| error.to_string())?;
             To::Syslog { target, facility: facility.unwrap_or(Facility::LOCAL0) }
@@ -319,6 +323,7 @@ mod tests {
             ("/x,mode=600,mode=600", "twice"),
             ("http://h", "http"),
             ("tcp://h:0", "port"),
+            ("tcp:h:514", "tcp://"),
         ] {
             let error = wrong.parse::<Output>().unwrap_err();
             assert!(error.contains(word) && error.contains(&format!("{wrong:?}")), "{wrong}: {error}");
