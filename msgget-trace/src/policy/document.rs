@@ -221,7 +221,12 @@ impl Reader {
         let [name, reason, finding, filters, when] = fields(node, "an exception", keys, log);
         let name = needed(node, name, "name", log).and_then(|name| Some((name.at, policy_name(name, log)?)));
         let reason = needed(node, reason, "reason", log).and_then(|node| words(node, "reason", REASON, log));
-        if finding.or(filters).or(when).is_none() {
+        let says = |node: &&Node| match &node.kind {
+            Kind::Null => false,
+            Kind::List(nodes) => !nodes.is_empty(),
+            _ => true,
+        };
+        if finding.or(filters.filter(says)).or(when.filter(says)).is_none() {
             log.error(node.at, "this would keep back every finding; say which by `finding`, `filters` or `when`");
         }
         let findings = match finding {
@@ -245,7 +250,8 @@ impl Reader {
     fn findings(&self, node: &Node, log: &mut Log<'_>) -> Vec<&'static str> {
         let Some(names) = string(node, "finding", log) else { return Vec::new() };
         match events::select(&names.text) {
-            Ok(selection) => {
+            Ok(mut selection) => {
+                selection.wanted.retain(|event| !selection.unwanted.contains(event));
                 let known: Vec<_> = events::findings().collect();
                 if selection.wanted.is_empty() || !selection.wanted.iter().all(|name| known.contains(name)) {
                     let what = format!("{} is no finding; there are {}", quoted(&names.text), known.join(", "));

@@ -161,6 +161,7 @@ fn exceptions_keep_findings_back_and_no_calls() {
         "filters: [data.windowNs<0]",
         "filters: ['data.nothing!=0']",
         "when: severity > 4",
+        "finding: 'check_*,-check_then_create'",
     ] {
         assert!(finding(&excepting(about)).wanted, "{about}");
     }

@@ -217,6 +217,8 @@ fn of_exceptions() {
         ("name: e, finding: check_then_create, reason: ''", "`reason` has from 1 to 1024 bytes"),
         ("reason: r, finding: check_then_create", "`name` is missing"),
         ("name: e, reason: r", "would keep back every finding"),
+        ("name: e, reason: r, filters: []", "would keep back every finding"),
+        ("name: e, reason: r, filters: ", "would keep back every finding"),
         ("name: e, reason: r, finding: msgget", "is no finding; there are"),
         ("name: e, reason: r, finding: none", "no event is called so"),
         ("name: e, reason: r, filters: [kye=1]", "there is no field `kye`"),
