@@ -14,6 +14,10 @@ const PATH: usize = 256;
 /// The capability to use and change the queues of others, include/uapi/linux/capability.h.
 const CAP_IPC_OWNER: u64 = 1 << 15;
 
+/// Inode numbers of the initial namespaces: `PROC_USER_INIT_INO` and `PROC_IPC_INIT_INO`, include/linux/proc_ns.h.
+pub(super) const INITIAL_USER_NS: u32 = 0xeffffffd;
+const INITIAL_IPC_NS: u32 = 0xefffffff;
+
 /// A process, for ever: ids are used again, ids with a start time are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ProcessId {
@@ -174,11 +178,24 @@ fn namespaces(caller: &Caller) -> [Option<u32>; 3] {
 }
 
 /// A program that is set-user-ID runs with other ids than those of whoever started it, execve(2); and CAP_IPC_OWNER passes by
-/// the modes of all queues, capabilities(7).
+/// the modes of all queues, capabilities(7). Root is no more than it was with either, and in a user namespace of one's own everybody
+/// has all capabilities, which count for nothing outside, user_namespaces(7).
 fn privilege(caller: &Caller) -> Option<&'static str> {
     let (uid, euid, suid) = (caller.uid?, caller.euid?, caller.suid);
+    if uid == 0 {
+        return None;
+    }
     if uid != euid || suid.is_some_and(|suid| suid != uid) {
         return Some("set-user-ID");
     }
-    (uid != 0 && caller.capabilities? & CAP_IPC_OWNER != 0).then_some("CAP_IPC_OWNER")
+    let outside = caller.user_ns.is_none_or(|user| user == INITIAL_USER_NS);
+    (outside && caller.capabilities? & CAP_IPC_OWNER != 0).then_some("CAP_IPC_OWNER")
+}
+
+/// Whether no mode keeps the caller out: CAP_IPC_OWNER counts in the IPC namespaces of one's own user namespace (`ns_capable` in
+/// `ipcperms`, ipc/util.c), of which the initial one is only the initial user namespace's.
+pub(super) fn passes_by_modes(caller: &Caller) -> bool {
+    let inside = caller.user_ns.is_some_and(|user| user != INITIAL_USER_NS);
+    caller.capabilities.is_some_and(|all| all & CAP_IPC_OWNER != 0)
+        && !(inside && caller.ipc_ns == Some(INITIAL_IPC_NS))
 }

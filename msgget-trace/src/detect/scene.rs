@@ -3,11 +3,11 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Actor, Certainty, Confidence, Finding, Party, RuleInfo, Severity, Tag, Value, Verdict,
+    Actor, Certainty, Confidence, Finding, Party, RuleInfo, Tag, Value, Verdict,
     act::History,
     finding,
     memory::{Habits, Place, Process, Queue, Space, SpaceId},
-    story::Stories,
+    story::{Grade, Stories},
     table::Table,
 };
 use crate::event::{BootTime, CallId, Event};
@@ -67,7 +67,6 @@ impl Scene<'_> {
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) confidence: Confidence,
-    pub(super) certainty: Option<Certainty>,
     pub(super) parties: Vec<Party>,
     pub(super) values: Vec<(&'static str, Value)>,
     pub(super) summary: String,
@@ -75,7 +74,7 @@ pub(super) struct Case {
 
 impl Case {
     pub(super) fn new(confidence: Confidence, values: Vec<(&'static str, Value)>, summary: String) -> Self {
-        Self { confidence, certainty: None, parties: Vec::new(), values, summary }
+        Self { confidence, parties: Vec::new(), values, summary }
     }
 }
 
@@ -93,30 +92,28 @@ impl Findings<'_> {
         &mut self,
         scene: &Scene<'_>,
         rule: &'static RuleInfo,
-        severity: Severity,
+        grade: impl Into<Grade>,
         about: Option<(i32, Option<u32>)>,
         evidence: &[CallId],
         case: impl FnOnce() -> Case,
     ) {
         self.verdict.tags.insert(rule.tag);
         let privilege = scene.actor.privilege.filter(|_| rule.rises);
-        let severity = match privilege {
-            Some(_) => {
-                self.verdict.tags.insert(Tag::Privileged);
-                severity.raised()
-            }
-            None => severity,
-        };
+        let mut grade = grade.into();
+        if privilege.is_some() {
+            self.verdict.tags.insert(Tag::Privileged);
+            grade.severity = grade.severity.raised();
+        }
         let plot = (rule.event_id, scene.place, about);
-        let story = self.stories.next(plot, severity, scene.at, || finding::id(rule, evidence, 1));
+        let story = self.stories.next(plot, grade, scene.at, || finding::id(rule, evidence, 1));
         let Some(story) = story else { return };
-        let Case { confidence, certainty, parties, mut values, summary } = case();
+        let Case { confidence, parties, mut values, summary } = case();
         values.extend(privilege.map(|privilege| ("privilege", Value::Word(privilege))));
         self.verdict.findings.push(Finding {
             rule,
-            severity,
+            severity: grade.severity,
             confidence,
-            certainty,
+            certainty: grade.certainty,
             event: scene.event.clone(),
             parties,
             evidence: evidence.to_vec(),

@@ -6,6 +6,7 @@ use super::super::{
     act::{Act, Deed, Window},
     finding::Certainty,
     scene::{Case, Findings, Scene},
+    story::Grade,
 };
 use super::{check, duration, fallback, recreate, user};
 
@@ -112,7 +113,8 @@ fn tell(scene: &Scene<'_>, key: i32, race: Race, found: &mut Findings<'_>) {
     let mut evidence = [(from.by.left, from.by.call()), (rival.by.left, rival.by.call()), (to.by.left, to.by.call())];
     evidence.sort_by_key(|(left, id)| (*left, id.position));
     let evidence = evidence.map(|(_, id)| id);
-    found.add(scene, rule, severity, Some((key, rival.by.actor.euid)), &evidence, || {
+    let grade = Grade { severity, certainty: Some(certainty) };
+    found.add(scene, rule, grade, Some((key, rival.by.actor.euid)), &evidence, || {
         let mut values = vec![("key", Value::Int32(key))];
         values.extend(least.map(|least| ("windowNs", Value::Uint64(least))));
         values.push(("windowMaxNs", Value::Uint64(most)));
@@ -135,7 +137,6 @@ fn tell(scene: &Scene<'_>, key: i32, race: Race, found: &mut Findings<'_>) {
         );
         Case {
             confidence: if certainty == Certainty::Definite { Confidence::High } else { Confidence::Medium },
-            certainty: Some(certainty),
             parties: vec![to.by.party("victim"), rival.by.party("rival")],
             values,
             summary,

@@ -3,6 +3,7 @@
 use super::super::{
     Certainty, Confidence, RuleInfo, Severity, Tag, Value,
     scene::{Case, Findings, Scene},
+    story::Grade,
 };
 use crate::event::{Call, Outcome};
 
@@ -35,13 +36,14 @@ pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, found: &mut Findings<'
     let parties: Vec<_> = of_others.map(|(role, holder)| holder.party(role)).collect();
     let Some(first) = parties.first() else { return };
     let (old_key, evidence) = (old.key, [first.call, call.id]);
-    found.add(scene, &INFO, Severity::High, Some((id, scene.actor.euid)), &evidence, || {
+    let grade = Grade { severity: Severity::High, certainty: Some(Certainty::Possible) };
+    found.add(scene, &INFO, grade, Some((id, scene.actor.euid)), &evidence, || {
         let values =
             vec![("key", Value::Int32(call.key)), ("formerKey", Value::Int32(old_key)), ("queue", Value::Int32(id))];
         let summary = format!(
             "made queue {id}, an id that named the queue of key {old_key:#010x} before, which {} processes had",
             parties.len()
         );
-        Case { parties, certainty: Some(Certainty::Possible), ..Case::new(Confidence::Medium, values, summary) }
+        Case { parties, ..Case::new(Confidence::Medium, values, summary) }
     });
 }

@@ -3,6 +3,7 @@
 use super::super::{
     Confidence, RuleInfo, Severity, Tag, Value,
     act::{Act, Deed},
+    actor::passes_by_modes,
     scene::{Case, Findings, Scene},
 };
 use super::user;
@@ -48,8 +49,7 @@ fn access(scene: &Scene<'_>, call: &Call) -> Option<Access> {
 
 pub(super) fn observe(scene: &mut Scene<'_>, call: &Call, act: &Act, found: &mut Findings<'_>) {
     let Some(euid) = scene.actor.euid else { return };
-    if act.deed != Deed::Opened || call.flags.mode() != 0 || euid == 0 || scene.actor.privilege == Some("CAP_IPC_OWNER")
-    {
+    if act.deed != Deed::Opened || call.flags.mode() != 0 || euid == 0 || passes_by_modes(&call.caller) {
         return;
     }
     let Some(Access { users, groups, mode }) = access(scene, call) else { return };

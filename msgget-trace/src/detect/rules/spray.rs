@@ -2,6 +2,7 @@
 
 use super::super::{
     Confidence, RuleInfo, Severity, Tag, Value,
+    actor::INITIAL_USER_NS,
     memory::Spray,
     scene::{Case, Findings, Scene},
 };
@@ -34,8 +35,6 @@ const MANY: u64 = 256;
 const HOARD: u64 = 2048;
 /// How young an IPC namespace is that was made for it: 10 s, in ns.
 const YOUNG: u64 = 10_000_000_000;
-/// Inode number of the initial user namespace: `PROC_USER_INIT_INO`, include/linux/proc_ns.h.
-const INITIAL_USER_NS: u32 = 0xeffffffd;
 
 impl Spray {
     fn begin(&mut self, at: BootTime) {

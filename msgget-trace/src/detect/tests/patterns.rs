@@ -252,6 +252,9 @@ fn more_rights_make_it_worse() {
     assert!(finding.values.contains(&("privilege", Value::Word("set-user-ID"))), "{finding:?}");
     let capable = with(Record { capabilities: 1 << 15, ..record });
     assert!(capable.values.contains(&("privilege", Value::Word("CAP_IPC_OWNER"))), "{capable:?}");
+    // It counts for nothing outside one's own user namespace, and root that lowers itself is not raised.
+    assert_eq!(with(Record { capabilities: u64::MAX, user_ns: 5, ..record }).severity, Severity::Low);
+    assert_eq!(with(Record { uid: 0, euid: 1005, suid: 0, ..record }).severity, Severity::Low);
     // Root needs no capability, and a rule that says nothing of it is not raised.
     let root = Record { key: 42, msgflg: CREAT, ret: 5, capabilities: u64::MAX, ..ROOT.record() };
     assert_eq!(with(root).severity, Severity::Low);
@@ -265,6 +268,15 @@ fn a_handle_without_rights() {
     assert_eq!(with(ALICE, 0, 0o604)[0].0, "weak_mode");
     assert_eq!(with(BOB, 0, 0o600), []);
     assert_eq!(with(ROOT, 0, 0o600), []);
+    let capable = |record| {
+        let all = Record { key: 42, ret: 5, capabilities: u64::MAX, ..record };
+        found(&[opened(event(0, all), BOB.uid, 0o600)]).len()
+    };
+    assert_eq!(capable(ALICE.record()), 0);
+    // Capabilities of a user namespace of its own say nothing in the initial IPC namespace, and all in its own.
+    let initial_ipc_ns = 0xefff_ffff;
+    assert_eq!(capable(Record { user_ns: 5, ipc_ns: initial_ipc_ns, ..ALICE.record() }), 1);
+    assert_eq!(capable(Record { user_ns: 5, ..ALICE.record() }), 0);
 }
 
 #[test]

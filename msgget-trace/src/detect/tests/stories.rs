@@ -39,6 +39,17 @@ fn what_gets_worse_is_told_again() {
 }
 
 #[test]
+fn what_gets_surer_is_told_again() {
+    let race = |at, rival| {
+        [ALICE.gets(at, 42, 0, -2), BOB.gets(at + rival, 42, EXCL, 5), ALICE.gets(at + 10_000, 42, EXCL, -17)]
+    };
+    // First one that overlaps, then one in the window, then that again.
+    let events = [race(0, 10_300), race(SECOND, 5000), race(2 * SECOND, 5000)].concat();
+    let raced: Vec<_> = all(&events).into_iter().filter_map(|finding| finding.certainty).collect();
+    assert_eq!(raced, [Certainty::Possible, Certainty::Definite]);
+}
+
+#[test]
 fn after_an_hour_it_begins_anew() {
     let later = ALICE.gets(3601 * SECOND, 0, 0o600, 9);
     let counts: Vec<_> = all(&[private(0), later]).iter().map(|finding| finding.story.count).collect();
