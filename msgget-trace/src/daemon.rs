@@ -253,7 +253,8 @@ impl Daemon {
             if let Some(next) = self.later.front_mut().filter(|_| tells) {
                 next.told_before(&event);
             }
-            self.pipeline.finish(&event, tells, &mut self.outputs, &mut self.batch);
+            let missing = || self.source.is_missing_calls();
+            self.pipeline.finish(&event, tells, missing, &mut self.outputs, &mut self.batch);
             if let Some((cgroup, policies)) = self.pipeline.learned() {
                 self.hooks_mut().leave_out_cgroup(cgroup, policies);
             }

@@ -278,8 +278,16 @@ impl Pipeline {
         }
     }
 
-    /// Tells what is wanted of what `event` leads to; nothing unless its source `tells` of it.
-    pub fn finish(&mut self, event: &Event, tells: bool, outputs: &mut Outputs, tally: &mut Tally) {
+    /// Tells what is wanted of what `event` leads to; nothing unless its source `tells` of it. Asked once there is a finding that
+    /// calls it does not know of would refute, `missing` says whether there are such calls.
+    pub fn finish(
+        &mut self,
+        event: &Event,
+        tells: bool,
+        missing: impl FnOnce() -> bool,
+        outputs: &mut Outputs,
+        tally: &mut Tally,
+    ) {
         tally.read += 1;
         if let Event::Call(call) = event {
             if call.witness {
@@ -295,7 +303,10 @@ impl Pipeline {
             tally.early += 1;
             return;
         }
-        let detect::Verdict { tags, findings } = self.engine.observe(event);
+        let detect::Verdict { tags, mut findings } = self.engine.observe(event);
+        if findings.iter().any(Finding::is_definite) && missing() {
+            findings.iter_mut().for_each(Finding::doubt);
+        }
         let who = &self.enricher.who(event.caller());
         self.learned = self.policy.learn(event.caller().cgroup_id, &who.place);
         match self.policy.judge(&Subject { what: What::Event(event), who, tags }) {

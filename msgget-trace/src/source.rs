@@ -43,6 +43,8 @@ pub struct Source {
     skipped: Option<Skipped>,
     /// Calls that decide would have needed and that were not sent, as far as it has been told.
     lost: u64,
+    /// Calls and controls that were not sent, when detection was told of them last.
+    told_unsent: u64,
     /// Records of calls, of controls and of uses that have been said to be lost.
     said: Kinds,
     /// All of them, on each CPU.
@@ -147,6 +149,7 @@ impl Source {
             told,
             skipped: None,
             lost: 0,
+            told_unsent: 0,
             said: Kinds::default(),
             losses: Vec::new(),
             said_skipped: Skipped::default(),

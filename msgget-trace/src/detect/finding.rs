@@ -95,6 +95,19 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Whether it names somebody for certain.
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        self.certainty == Some(Certainty::Definite)
+    }
+
+    /// Takes the certainty back: a call that nobody knows of may have been another's.
+    pub fn doubt(&mut self) {
+        if self.is_definite() {
+            (self.certainty, self.confidence) = (Some(Certainty::Possible), Confidence::Medium);
+        }
+    }
+
     /// The key it is about, if there is one.
     #[must_use]
     pub fn key(&self) -> Option<i32> {

@@ -12,6 +12,11 @@ use crate::{
     ledger::Ledger,
 };
 
+/// Calls that may have made a queue, and whose records did not come.
+pub(super) const fn unsent(counters: &Counters) -> u64 {
+    counters.lost_ring_full + counters.creators_unsent
+}
+
 impl Source {
     /// What the kernel side counted on each CPU.
     ///
@@ -41,12 +46,21 @@ impl Source {
         Ok(self.counters()?.iter().fold(Counters::default(), Counters::plus))
     }
 
+    /// Whether calls that may have made a queue or removed one were lost, or only counted, since [`Self::aggregates`] was asked
+    /// last, so that detection knows nothing of them yet; also where that cannot be found out.
+    #[must_use]
+    pub fn is_missing_calls(&self) -> bool {
+        self.raw().map_or(true, |now| unsent(&now) + now.controls_lost != self.told_unsent)
+    }
+
     /// The calls that were counted instead of sent since the last time, each once. While two sources are attached, both count
     /// what is past a budget: for that moment, which is some milliseconds, it is told of twice.
     ///
     /// # Errors
     /// As [`Self::counters`].
     pub fn aggregates(&mut self) -> Result<Vec<Aggregate>, Failure> {
+        let now = self.raw()?;
+        self.told_unsent = unsent(&now) + now.controls_lost;
         let total = Counts(self.total()?.aggregated);
         if !self.attribution.due(&total) {
             return Ok(Vec::new());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use msgget_trace_ebpf::{Counters, Mark};
 
-use super::{Kinds, Source, told::Content};
+use super::{Kinds, Source, count::unsent, told::Content};
 use crate::{
     decide::Progress,
     enrich::{Clock, Images},
@@ -50,7 +50,7 @@ impl Source {
         // among these or those.
         let since = if self.decider.undecided() { self.handles.in_flight.since(now) } else { BootTime(0) };
         self.seen = self.raw()?;
-        let lost = self.seen.lost_ring_full + self.seen.creators_unsent;
+        let lost = unsent(&self.seen);
         if std::mem::replace(&mut self.lost, lost) != lost {
             self.decider.lost(Clock::boot_now());
         }
