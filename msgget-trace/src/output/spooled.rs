@@ -229,10 +229,13 @@ impl Spooled {
     pub(super) fn losses(&mut self) -> Vec<(LossReason, u64)> {
         let state = self.state(OutputState::default());
         let now = [state.dropped, state.expired, state.damaged, state.refused];
-        let before = std::mem::replace(&mut self.told, now);
         let reasons = [LossReason::SpoolFull, LossReason::SpoolExpired, LossReason::SpoolDamaged, LossReason::Refused];
-        let losses =
-            reasons.into_iter().zip(now.into_iter().zip(before)).map(|(reason, (now, before))| (reason, now - before));
+        let losses = reasons.into_iter().zip(now.into_iter().zip(&mut self.told)).map(|(reason, (now, told))| {
+            // What was missing may turn up, and go missing again: that is no less told of, nor is it to be told twice.
+            let untold = now.saturating_sub(*told);
+            *told += untold;
+            (reason, untold)
+        });
         losses.filter(|(_, count)| *count > 0).collect()
     }
 
@@ -259,4 +262,48 @@ impl Spooled {
 
 fn lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::spool::{Fsync, Limits};
+
+    /// The spool of the output `to` in `dir`, in segments of a page.
+    fn open(dir: &TempDir, to: &str) -> (Spooled, Delivery) {
+        let limits = Limits { bytes: 1 << 30, age: Duration::MAX, segment_bytes: 4096 };
+        let options = SpoolOptions { path: dir.path().join("spool"), limits, fsync: Fsync::Never };
+        Spooled::open(&to.parse().unwrap(), &options).unwrap()
+    }
+
+    fn tell(spooled: &mut Spooled, lines: usize) {
+        spooled.buffer.extend(b"some line or other\n".repeat(lines));
+        spooled.store();
+    }
+
+    #[test]
+    fn what_turns_up_and_goes_again_is_told_of_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut spooled, delivery) = open(&dir, "tcp://127.0.0.1:9");
+        for _ in 0..3 {
+            tell(&mut spooled, 100);
+        }
+        let folder = fs::read_dir(dir.path().join("spool")).unwrap().next().unwrap().unwrap().path();
+        let (there, away) = (folder.join(format!("{:020}.seg", 101)), dir.path().join("away"));
+        let losses = |spooled: &mut Spooled, from: &Path, to: &Path| {
+            fs::rename(from, to).unwrap();
+            spooled.shared.spool().rewind();
+            while !spooled.shared.spool().read(1 << 20).unwrap().is_empty() {}
+            spooled.losses()
+        };
+        assert_eq!(losses(&mut spooled, &there, &away), [(LossReason::SpoolDamaged, 100)]);
+        assert_eq!(losses(&mut spooled, &away, &there), []);
+        assert_eq!(spooled.state(OutputState::default()).damaged, 0);
+        assert_eq!(losses(&mut spooled, &there, &away), []);
+        drop(delivery);
+    }
 }
