@@ -245,7 +245,7 @@ impl LogFile {
 
     fn remove(&self) -> Result<(), FileError> {
         let path = &self.options.path;
-        fs::remove_file(path).map_err(|error| FileError::Rotate { path: path.clone(), to: None, error })
+        unless_gone(fs::remove_file(path)).map_err(|error| FileError::Rotate { path: path.clone(), to: None, error })
     }
 
     fn shift(&self, keep: u32) -> Result<(), FileError> {
@@ -253,7 +253,7 @@ impl LogFile {
         let last = (1..keep).find(free).unwrap_or(keep);
         for nth in (1..=last).rev() {
             let (path, to) = (self.older(nth - 1), self.older(nth));
-            fs::rename(&path, &to).map_err(|error| FileError::Rotate { path, to: Some(to), error })?;
+            unless_gone(fs::rename(&path, &to)).map_err(|error| FileError::Rotate { path, to: Some(to), error })?;
         }
         Ok(())
     }
@@ -266,6 +266,11 @@ impl LogFile {
         }
         name.into()
     }
+}
+
+/// What somebody else has moved or removed meanwhile is out of the way, too. If its directory is gone, opening anew says so.
+fn unless_gone(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Opens the file for appending; tells, too, whether it ends amid a line.

@@ -194,6 +194,9 @@ fn a_file_that_somebody_moved_is_not_rotated() {
     fs::remove_file(dir.path().join("log")).unwrap();
     file.append(b"e\n").unwrap();
     expect(&dir, &[("log", "e\n"), ("moved", "abc\n")]);
+    // Also amid a rotation.
+    fs::remove_file(dir.path().join("log")).unwrap();
+    file.shift(3).and_then(|()| file.remove()).unwrap();
 }
 
 #[test]
