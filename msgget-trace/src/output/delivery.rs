@@ -134,7 +134,8 @@ impl Delivery {
                 self.heed(arrived);
             }
             match step {
-                Ok((true, _)) => {}
+                // A file never has us wait, and there are others on this thread.
+                Ok((true, _)) => tokio::task::yield_now().await,
                 Ok((false, _)) if self.shared.finishing() => {
                     if self.end().await {
                         return self.shared.finish();

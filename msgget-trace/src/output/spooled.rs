@@ -306,4 +306,24 @@ mod tests {
         assert_eq!(losses(&mut spooled, &there, &away), []);
         drop(delivery);
     }
+
+    #[tokio::test]
+    async fn a_backlog_for_a_file_does_not_keep_others_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut spooled, delivery) = open(&dir, dir.path().join("file").to_str().unwrap());
+        for _ in 0..10 {
+            tell(&mut spooled, 10_000);
+        }
+        spooled.finish();
+        let mut delivery = std::pin::pin!(delivery.run());
+        tokio::select! {
+            biased;
+            () = &mut delivery => panic!("nobody else had a turn"),
+            () = std::future::ready(()) => {}
+        }
+        let delivered = spooled.delivered();
+        assert!(delivered > 0 && delivered < 100_000, "{delivered}");
+        delivery.await;
+        assert_eq!(spooled.delivered(), 100_000);
+    }
 }

@@ -17,7 +17,7 @@ macro_rules! raced {
             event_id: $event_id,
             id: $id,
             name: $name,
-            version: "1.0.0",
+            version: "1.1.0",
             tag: Tag::Raced,
             description: concat!(
                 "Another process created the queue of the same key in the window that a process had left open when it ",
@@ -25,7 +25,8 @@ macro_rules! raced {
             ),
             logic: "The pattern of the rule without _raced, and a creation of that key by another process that lies in the window \
                  (definite: by the order of the calls, or because the queue it made is the one that was got) or overlaps it, or \
-                 may be a creation, or stands where calls were lost or only counted (possible). High when the other one is another \
+                 may be a creation, or made another queue than the one that was got, or one that was gone by then, or stands where \
+                 calls were lost or only counted (possible). High when the other one is another \
                  user, low when it is the same, and raised as the pattern's is.",
             cwe: Some("CWE-367"),
             attack: None,
