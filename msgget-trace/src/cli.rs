@@ -85,7 +85,7 @@ pub enum Command {
     Replay {
         /// Where lines go, as with `run`, but that findings alone are the default; may be given several times:
         /// [FORMAT=]WHERE[,OPTION=VALUE...].
-        #[arg(short, long, value_name = "OUTPUT")]
+        #[arg(short, long, value_name = "OUTPUT", allow_hyphen_values = true)]
         output: Vec<String>,
         /// Where what has not arrived is kept.
         #[command(flatten)]
@@ -139,7 +139,7 @@ pub struct Options {
     /// tls://HOST[:PORT][?ca=FILE&name=NAME&certificate=FILE&key=FILE]. OPTIONs: only=calls+controls+uses+findings+health+aggregates
     /// (some of these); of files mode=0640, group=NAME, rotate=BYTES, keep=FILES; of receivers facility=local0.
     /// SIGHUP opens files anew.
-    #[arg(short, long, value_name = "OUTPUT")]
+    #[arg(short, long, value_name = "OUTPUT", allow_hyphen_values = true)]
     pub output: Vec<String>,
     /// Tell only of what this policy wants: a file, or a folder with files (.yaml, .yml, .json); may be given several times.
     ///
@@ -236,4 +236,19 @@ pub enum KernelLog {
     Warn,
     /// Also calls without their enter.
     Debug,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_output_takes_options_as_any_other() {
+        let run = Cli::try_parse_from(["msgget-trace", "run", "-o", "-,only=findings", "--output", "-"]).unwrap();
+        let Command::Run { options, .. } = run.command else { panic!("not run") };
+        assert_eq!(options.output, ["-,only=findings", "-"]);
+        let replay = Cli::try_parse_from(["msgget-trace", "replay", "-o", "-,only=findings", "-"]).unwrap();
+        let Command::Replay { output, file, .. } = replay.command else { panic!("not replay") };
+        assert_eq!((output, file), (vec!["-,only=findings".to_owned()], "-".into()));
+    }
 }

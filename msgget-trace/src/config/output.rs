@@ -136,6 +136,10 @@ fn parse(text: &str) -> Result<Output, String> {
     let to = match whereto.as_str() {
         "" => return Err("it does not say whereto: a file, `-`, or unix:, udp://, tcp://, tls://".to_owned()),
         "-" => none_of_files("standard output").map(|()| To::Stdout)?,
+        // More likely the next option, and the value forgotten.
+        dashed if format.is_none() && dashed.starts_with('-') => {
+            return Err(format!("{dashed} looks like an option; a file of that name is written ./{dashed}"));
+        }
         // Whoever forgets the slashes means no file in this folder.
         target
             if target.contains("://")
@@ -306,6 +310,7 @@ mod tests {
             ("", "whereto"),
             ("json=", "whereto"),
             ("-,mode=0600", "mode= is for files"),
+            ("--policy", "looks like an option"),
             ("tcp://h,rotate=1M", "rotate= is for files"),
             ("/x,facility=local0", "facility="),
             ("/x,keep=3", "rotate="),
