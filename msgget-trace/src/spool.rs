@@ -110,8 +110,6 @@ pub struct Status {
     pub lost: u64,
     /// Bytes of all segments on disk, also of acknowledged records in the oldest.
     pub bytes: u64,
-    /// How long the oldest record has been waiting.
-    pub oldest: Option<Duration>,
     /// Dead letters since the spool was opened.
     pub dead_letters: u64,
 }
@@ -261,21 +259,18 @@ impl Spool {
         Ok(())
     }
 
-    /// How it is.
+    /// How it is. Nothing is read for it, so it may be asked as often as one likes.
     #[must_use]
-    pub fn status(&self, now: SystemTime) -> Status {
+    pub fn status(&self) -> Status {
         let Mark { number, dropped_bytes, dropped_age, lost } = self.mark;
-        let waiting = self.waiting();
-        let oldest = self.reader.oldest(&self.folder, &self.segments, number).filter(|_| waiting > 0);
         Status {
             appended: self.next - 1,
             acknowledged: number - dropped_bytes - dropped_age - lost,
-            waiting,
+            waiting: self.waiting(),
             dropped_bytes,
             dropped_age,
             lost: lost + self.missing(),
             bytes: self.bytes,
-            oldest: oldest.map(|time| Duration::from_nanos(nanos(now).saturating_sub(time))),
             dead_letters: self.dead_letters.count,
         }
     }

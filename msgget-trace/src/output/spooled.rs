@@ -142,7 +142,7 @@ impl Spooled {
         if cursor_lost {
             log::warn!("{place}: what had arrived was not to be read any more, so lines may come again");
         }
-        let before = spool.status(SystemTime::now());
+        let before = spool.status();
         let shared = Rc::new(Shared {
             name: config.to.to_string(),
             spool: RefCell::new(spool),
@@ -241,7 +241,7 @@ impl Spooled {
 
     /// Fills in what is known here.
     pub(super) fn state(&self, told: OutputState) -> OutputState {
-        let (spool, before) = (self.shared.spool().status(SystemTime::now()), self.before);
+        let (spool, before) = (self.shared.spool().status(), self.before);
         let refused = self.shared.refused.get();
         let far = self.shared.outage.borrow();
         OutputState {

@@ -320,22 +320,4 @@ impl Reader {
         self.trail.clear();
         self.missing.rewind();
     }
-
-    /// When the first record after `number` that is there was appended, ns since 1970.
-    pub(super) fn oldest(&self, folder: &Folder, segments: &VecDeque<Segment>, number: u64) -> Option<u64> {
-        let mut window = Window::default();
-        let start = segments.partition_point(|segment| segment.end <= number + 1);
-        for segment in segments.iter().skip(start) {
-            let resumes = self.resume.segment == segment.first;
-            let mut place = if resumes { self.resume } else { Place::start(segment.first) };
-            let Ok(file) = open(folder, segment.first) else { continue };
-            while place.offset < segment.len {
-                window.fill(&file, &mut place, segment, 1 << 16).ok()?;
-                if let Some(found) = window.found.iter().find(|found| found.number > number) {
-                    return Some(found.time);
-                }
-            }
-        }
-        None
-    }
 }

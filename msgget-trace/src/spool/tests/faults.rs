@@ -4,7 +4,7 @@ use std::{
     ffi::CString,
     fs::{self, File},
     io::{self, Write as _},
-    os::unix::{ffi::OsStrExt as _, fs::FileExt as _},
+    os::unix::ffi::OsStrExt as _,
     process::Command,
     thread,
 };
@@ -60,7 +60,7 @@ fn until_full(path: &Path, limits: Limits, advice: &str, free: impl FnOnce()) {
     };
     assert!(appended > 50 && error.contains(".seg: ") && error.contains(advice), "{appended}: {error}");
     assert!(append(&mut spool, &vec![record(0, 500); 8]).is_err());
-    assert_eq!(balanced(&spool, now).appended, appended);
+    assert_eq!(balanced(&spool).appended, appended);
     let on_disk: u64 =
         spool.segments.iter().map(|of| fs::metadata(spool.folder.segment(of.first)).unwrap().len()).sum();
     assert_eq!(on_disk, spool.bytes, "no half batch is left");
@@ -99,7 +99,7 @@ fn a_full_disk_lets_the_cursor_move_and_a_daemon_start() {
         let (mut spool, _) = Spool::open(path, ROOMY, Fsync::Always, SystemTime::now()).unwrap();
         let error = spool.dead_letter(Record { number: 1, bytes: b"x" }, "", SystemTime::now()).unwrap_err();
         assert!(error.to_string().contains("dead-letter.ndjson: "), "{error}");
-        assert_eq!(spool.status(SystemTime::now()).dead_letters, 0);
+        assert_eq!(spool.status().dead_letters, 0);
         assert_eq!(all(&mut spool).0.len(), 80);
         spool.acknowledge(80).unwrap();
         fill(&mut spool, 81..=90);
@@ -164,7 +164,7 @@ fn a_folder_that_vanishes_is_said_and_made_anew() {
         assert!(error.to_string().contains("open it again"), "{error}");
     }
     spool.rewind();
-    assert_eq!(balanced(&spool, now).waiting, 20);
+    assert_eq!(balanced(&spool).waiting, 20);
     drop(spool);
     let (mut spool, recovered) = open();
     assert_eq!(recovered, Recovered::default());
@@ -191,7 +191,7 @@ fn a_segment_that_vanishes_takes_nothing_more_with_it() {
     let (found, missing) = all(&mut spool);
     assert_eq!((found.into_keys().collect::<Vec<_>>(), missing), (vec![3, 4], 2));
     spool.acknowledge(4).unwrap();
-    assert_eq!(balanced(&spool, SystemTime::now()).lost, 2);
+    assert_eq!(balanced(&spool).lost, 2);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_disk_that_fails_leaves_the_spool_as_it_was() {
         spool.writer = Some(File::options().write(true).open(device).unwrap());
         let error = append(&mut spool, &[record(3, 9)]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot {doing} {}", spool.folder.segment(1).display())), "{error}");
-        assert_eq!(balanced(&spool, SystemTime::now()).appended, 2);
+        assert_eq!(balanced(&spool).appended, 2);
         append(&mut spool, &[record(3, 9)]).unwrap();
         assert_eq!(spool.segments.back().unwrap().first, 3);
         assert_eq!(all(&mut spool).0.len(), 3);
@@ -223,7 +223,7 @@ fn a_sync_that_is_due_is_done_and_its_failure_said() {
     assert!(spool.expire(late).unwrap_err().to_string().starts_with("cannot sync "));
     assert!(spool.append([&b"y"[..]], late).is_err(), "still due");
     assert!(spool.append([&b"y"[..]], now - Duration::from_secs(9)).is_err(), "a clock that was set back");
-    assert_eq!(spool.status(now).appended, 1);
+    assert_eq!(spool.status().appended, 1);
     spool.writer = file;
     spool.append([&b"y"[..]], late).unwrap();
     assert_eq!(spool.unsynced, Some(late));
@@ -245,7 +245,7 @@ fn a_segment_that_cannot_be_removed_goes_the_next_time() {
     fs::create_dir(&path).unwrap();
     let error = spool.acknowledge(20).unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot remove {}", path.display())), "{error}");
-    assert_eq!(balanced(&spool, SystemTime::now()).waiting, 0, "acknowledged all the same");
+    assert_eq!(balanced(&spool).waiting, 0, "acknowledged all the same");
     fs::remove_dir(&path).unwrap();
     fs::write(&path, kept).unwrap();
     spool.acknowledge(20).unwrap();
@@ -274,25 +274,7 @@ fn a_name_that_is_taken_is_said() {
     fs::remove_file(dir.path().join("cursor")).unwrap();
     fs::create_dir(dir.path().join("cursor")).unwrap();
     assert!(spool.acknowledge(1).is_err());
-    assert_eq!(balanced(&spool, SystemTime::now()).waiting, 1);
+    assert_eq!(balanced(&spool).waiting, 1);
     fs::remove_dir(dir.path().join("cursor")).unwrap();
     spool.acknowledge(1).unwrap();
-}
-
-#[test]
-fn the_oldest_record_says_since_when() {
-    let dir = folder();
-    let start = SystemTime::now();
-    let (mut spool, _) = open(&dir, ROOMY);
-    for second in 0..5 {
-        spool.append([&b"x"[..]], start + Duration::from_secs(second)).unwrap();
-    }
-    spool.read(9).unwrap();
-    spool.acknowledge(3).unwrap();
-    let oldest = |spool: &Spool| spool.status(start + Duration::from_secs(10)).oldest;
-    assert_eq!(oldest(&spool), Some(Duration::from_secs(7)));
-    // Of one that cannot be read nobody knows.
-    let file = File::options().write(true).open(spool.folder.segment(1)).unwrap();
-    file.write_all_at(&[0], HEADER as u64 + 3 * (frame::HEAD as u64 + 1) + 4).unwrap();
-    assert_eq!(oldest(&spool), Some(Duration::from_secs(6)));
 }

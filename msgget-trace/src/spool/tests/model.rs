@@ -257,7 +257,7 @@ impl Model {
         let files: BTreeSet<_> = self.segments().into_iter().map(|(_, path)| path).collect();
         self.flips.retain(|(_, path, _)| files.contains(path));
         self.records.retain(|number, _| *number >= oldest);
-        let status = balanced(self.spool.as_ref().unwrap(), self.now);
+        let status = balanced(self.spool.as_ref().unwrap());
         let (next, missed) = (self.next(), self.missed.len() as u64);
         assert_eq!(status.appended, next - 1);
         assert_eq!(status.acknowledged, self.acknowledged);
