@@ -8,7 +8,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
-    io::{self, Write as _},
+    io::{self, Seek as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
@@ -152,7 +152,7 @@ impl LogFile {
     /// rotated between two of them, so each is in one file. It waits for the disk as write(2) does.
     ///
     /// # Errors
-    /// [`AppendError`]. What it does not count may have left a piece of a line.
+    /// [`AppendError`]. What it does not count has left a piece of a line only if that could not be taken back.
     pub fn append(&mut self, lines: &[u8]) -> Result<(), AppendError> {
         let mut written = 0;
         let mut rotated = false;
@@ -210,10 +210,31 @@ impl LogFile {
                     written += more;
                     self.torn = !lines.get(..written).unwrap_or(lines).ends_with(b"\n");
                 }
-                Err(error) => return Err((whole_lines(lines.get(..written).unwrap_or(lines)), error)),
+                Err(error) => {
+                    let whole = whole_lines(lines.get(..written).unwrap_or(lines));
+                    self.take_back((written - whole) as u64);
+                    return Err((whole, error));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Cuts off the `piece` of a line that was written last, unless others have written behind it: whoever reads the file would
+    /// take it for a line. If that fails, it stays, and gets an end.
+    fn take_back(&mut self, piece: u64) {
+        if piece == 0 {
+            return;
+        }
+        // Where write(2) left off, which is the end even of a file that others append to.
+        let (ours, len) = (self.file.stream_position(), self.file.metadata().map(|metadata| metadata.len()));
+        if let (Ok(ours), Ok(len)) = (ours, len)
+            && ours == len
+            && let Some(end) = len.checked_sub(piece)
+            && self.file.set_len(end).is_ok()
+        {
+            self.torn = false;
+        }
     }
 
     fn end_torn_line(&mut self) -> Result<(), FileError> {
