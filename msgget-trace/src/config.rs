@@ -298,7 +298,7 @@ mod tests {
             Config::outputs(&texts).map(|outputs| outputs.len()).map_err(|error| error.to_string())
         };
         assert_eq!((outputs(&[]), outputs(&["-", "/a", "tcp://h"])), (Ok(1), Ok(3)));
-        for same in [["-", "json=-"], ["/a", "/a,only=health"], ["tcp://h:601", "tcp://h"]] {
+        for same in [["-", "json=-"], ["/a", "/a,only=health"], ["a", "./a"], ["tcp://h:601", "tcp://h"]] {
             assert!(outputs(&same).unwrap_err().contains("two outputs lead to"), "{same:?}");
         }
         assert!(outputs(&["/a,b"]).unwrap_err().contains("/a,b"));

@@ -1,7 +1,7 @@
 //! Where lines go, in the user's words: `[FORMAT=]WHERE[,OPTION=VALUE...]` goes in, a checked description of one output comes
 //! out, or an error that says which part is wrong.
 
-use std::{fmt, fs, str::FromStr};
+use std::{fmt, fs, path, str::FromStr};
 
 use crate::{
     encode::{Format, Kind},
@@ -149,7 +149,9 @@ fn parse(text: &str) -> Result<Output, String> {
             let target = target.parse::<Target>().map_err(|error| error.to_string())?;
             To::Syslog { target, facility: facility.unwrap_or(Facility::LOCAL0) }
         }
-        path => {
+        file => {
+            // Its spool is found by its name, wherever the daemon is started, and no file is to have two.
+            let path = path::absolute(file).map_err(|error| format!("it is not known where {file} is: {error}"))?;
             if keep.is_some() && rotate.is_none() {
                 return Err("keep= says how many rotated files stay, and nothing rotates without rotate=".to_owned());
             }
@@ -283,7 +285,7 @@ mod tests {
         let plain = Output { format: Format::Json, only: Kinds::ALL, to: To::File(file("/var/log/a=b")) };
         assert_eq!(output("/var/log/a=b"), plain);
         assert_eq!(output("json=/var/log/a=b"), plain);
-        assert_eq!(output(r"a\,b\\c").to, To::File(file(r"a,b\c")));
+        assert_eq!(output(r"/a\,b\\c").to, To::File(file(r"/a,b\c")));
         assert_eq!(output("-").to, To::Stdout);
     }
 
