@@ -13,12 +13,12 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     event_id: 6814,
     id: "MSGGET-14",
     name: "handle_without_rights",
-    version: "1.1.0",
+    version: "1.2.0",
     tag: Tag::UsedByOthers,
     description: "A process got the id of a queue whose mode grants it nothing: msgget with mode 0 asks for no right, so it succeeds on any \
                   queue",
     logic: "A queue was opened with mode 0, and its mode gives the caller neither as owner or creator nor as one of the group or others a \
-            right. Root and CAP_IPC_OWNER excepted. Info.",
+            right. Root and CAP_IPC_OWNER excepted, which counts in the IPC namespaces of one's own user namespace. Info.",
     cwe: None,
     attack: None,
     rises: false,

@@ -16,7 +16,7 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     tag: Tag::KeyScan,
     description: "A process tried many keys, most of which have no queue, or none it may have: it looks for queues of others",
     logic: "Within 10 s one process: 64 different keys without a queue, and nine such calls or more for every key whose queue it got; or 8 \
-            different keys that it was refused. High. Calls that were only counted (aggregate) are added in.",
+            different keys that it was refused. High. Calls that were only counted (aggregate) are added in, if their process is known.",
     cwe: None,
     attack: None,
     rises: false,

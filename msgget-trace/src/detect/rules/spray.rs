@@ -18,7 +18,7 @@ pub(super) static INFO: RuleInfo = RuleInfo {
                   messages (msg_msg)",
     logic: "Within 1 s one process made 256 more queues with IPC_PRIVATE than it removed. Critical in a user namespace other than the \
             initial one, or from 2,048 on; else medium. Confidence is high in such a user namespace and an IPC namespace younger than 10 s. \
-            Calls that were only counted (aggregate) are added in.",
+            Calls that were only counted (aggregate) are added in, if their process is known.",
     cwe: None,
     attack: None,
     rises: false,
