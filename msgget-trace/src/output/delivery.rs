@@ -40,7 +40,7 @@ pub struct Delivery {
     to: To,
     shared: Shared,
     way: Option<Way>,
-    /// When it was.
+    /// When that was opened last.
     opened: Instant,
     backoff: Backoff,
     batch: Batch,

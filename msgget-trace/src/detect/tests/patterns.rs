@@ -65,6 +65,22 @@ fn exclusive_creation_is_the_lesser_evil_unless_it_lost() {
 }
 
 #[test]
+fn who_is_refused_after_a_check_was_overtaken() {
+    let refused = only("check_then_create", &[ALICE.gets(0, 42, 0, -2), ALICE.gets(1000, 42, CREAT, -13)]);
+    assert!(refused.summary.ends_with("in between, and the call was refused"), "{}", refused.summary);
+}
+
+/// Any user can make namespaces and throw them away, thousands in a tenth of a second.
+#[test]
+fn namespaces_thrown_away_have_nothing_forgotten() {
+    let elsewhere = |nth: u32| event(500, Record { ipc_ns: 1000 + nth, key: 1, ret: -2, ..BOB.record() });
+    let mut events = vec![ALICE.gets(0, 42, 0, -2)];
+    events.extend((0..10_000).map(elsewhere));
+    events.push(created(ALICE.gets(1000, 42, CREAT, 5)));
+    assert!(found(&events).contains(&("check_then_create", Severity::Medium)));
+}
+
+#[test]
 fn no_check_no_finding() {
     let check = || ALICE.gets(0, 42, 0, -2);
     let create = |at, key| created(ALICE.gets(at, key, CREAT, 5));
